@@ -1,0 +1,59 @@
+import type { Duplex, Readable } from 'node:stream';
+
+/** Header lines as name, value, name, value …: order and duplicates kept, values as latin1 strings. */
+export type RawHeaders = readonly string[];
+
+export interface OutgoingRequest {
+  readonly method: string;
+  /** The request target as it goes on the wire (origin form): never parsed or normalised. */
+  readonly target: string;
+  /** Without Host and framing headers (`host`, `content-length` may stand; `transfer-encoding`, `connection` not). */
+  readonly headers: RawHeaders;
+  /** The value of Host or :authority. */
+  readonly authority: string;
+  /** Absent: there is no body. */
+  readonly body?: Readable;
+  /** Aborting resets the stream or destroys the socket at once, also while the answer's body flows. */
+  readonly signal: AbortSignal;
+  /** Watches, followed logs and the like: kept on sessions apart, so that they never starve short requests. */
+  readonly longRunning?: boolean;
+}
+
+export interface IncomingResponse {
+  readonly status: number;
+  /** Lower-case names on HTTP/2; pseudo headers are left out. */
+  readonly headers: RawHeaders;
+  /** Ends or errors (with a `Failure`) exactly once; destroying it frees the stream or the socket. */
+  readonly body: Readable;
+  /** Known after `body` ended. */
+  readonly trailers: () => RawHeaders;
+}
+
+export type UpgradeResponse =
+  | {
+      readonly type: 'upgraded';
+      readonly status: 101;
+      readonly headers: RawHeaders;
+      readonly socket: Duplex;
+      readonly head: Buffer;
+    }
+  | { readonly type: 'refused'; readonly response: IncomingResponse };
+
+/**
+ * The pooled, multiplexed way to one cluster. Lives as long as the cluster's endpoint and TLS material do.
+ * All calls reject with a `Failure`.
+ */
+export interface Transport {
+  request(request: OutgoingRequest): Promise<IncomingResponse>;
+  /**
+   * An HTTP/1.1 upgrade on a connection of its own, never pooled, never shared: `headers` contain Connection and
+   * Upgrade as they are to be sent. 101 gives the socket and the bytes that came with it; any other answer is given
+   * as it is, and its connection is closed after it.
+   */
+  upgrade(request: OutgoingRequest): Promise<UpgradeResponse>;
+  /** Connections open now, by protocol: for metrics and tests. */
+  readonly connections: () => { readonly http2: number; readonly http1: number; readonly upgraded: number };
+  /** Takes no new request, lets the running ones end. */
+  close(): Promise<void>;
+  destroy(reason?: unknown): void;
+}
