@@ -1,0 +1,240 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+
+import { stringify } from 'yaml';
+
+import { type IssuedCertificate, issueCertificate } from '../../src/pki/issue.ts';
+import { createApiClient } from './api.ts';
+import type { KubeCluster } from './control-plane.ts';
+import { writeKubeconfig } from './kubeconfig.ts';
+import type { Kubectl } from './kubectl.ts';
+import { freePorts } from './ports.ts';
+import { mustRun, type ProcessGroup, type WorldProcess } from './process.ts';
+import { requestToken } from './token.ts';
+import { until } from './wait.ts';
+
+const repository = resolve(import.meta.dirname, '../..');
+const namespace = 'vela-system';
+const account = 'cluster-gateway';
+const apiService = 'v1alpha1.cluster.core.oam.dev';
+/** Long enough for a world that somebody leaves running. */
+const tokenSeconds = 30 * 86_400;
+
+/** A gateway that runs as a process of its own. */
+export interface GatewayProcess {
+  /** https://127.0.0.1:port */
+  readonly url: string;
+  readonly port: number;
+  /** The pid of the present process: `restart` gives another. */
+  readonly pid: number;
+  /** CA of its serving certificate. */
+  readonly caPem: string;
+  /** Path of the file with its output. */
+  readonly log: string;
+  /** Path of the kubeconfig with which it reaches the hub. */
+  readonly kubeconfig: string;
+  /** Path of the token in that kubeconfig; `rotateToken` replaces it. */
+  readonly tokenFile: string;
+  /** Paths of its serving certificate and key. */
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  /** Ends it (TERM by default) and gives the exit code, undefined if a signal ended it. */
+  stop(signal?: NodeJS.Signals): Promise<number | undefined>;
+  /** Ends it if it runs, starts it again on the same port, and waits until the hub says it is available. */
+  restart(signal?: NodeJS.Signals): Promise<void>;
+  /** Writes a new token of its service account into `tokenFile`. */
+  rotateToken(): Promise<void>;
+}
+
+export interface GatewayOptions {
+  /** More flags of `cluster-gateway apiserver`. */
+  readonly flags?: readonly string[];
+  /** Flags of Node. */
+  readonly nodeFlags?: readonly string[];
+  /** Serving certificate with its CA; default one made for the Service's name, localhost and 127.0.0.1. */
+  readonly certificate?: IssuedCertificate & { readonly caPem: string };
+  /** Whether the hub shall send its requests here. Default true; false for a further replica. */
+  readonly registered?: boolean;
+  /** The program instead of src/cli/main.ts, called with the same arguments. */
+  readonly main?: string;
+}
+
+/** What a gateway needs of its world. */
+export interface GatewayHome {
+  readonly directory: string;
+  readonly hub: KubeCluster;
+  readonly kubectl: Kubectl;
+  readonly processes: ProcessGroup;
+}
+
+let gateways = 0;
+
+/** Applies `apiservice/` to the hub, starts the gateway with a service account's token, and waits until it is available. */
+export async function startGateway(home: GatewayHome, options: GatewayOptions = {}): Promise<GatewayProcess> {
+  gateways += 1;
+  const folder = join(home.directory, `gateway-${gateways}`);
+  await mkdir(folder);
+  const [port = 0] = await freePorts(1);
+  const certificate = options.certificate ?? (await issueServing());
+  const files = gatewayFiles(folder);
+  await Promise.all([
+    writeFile(files.certificateFile, certificate.certificatePem),
+    writeFile(files.keyFile, certificate.privateKeyPem, { mode: 0o600 }),
+    applyRegistration({ home, folder, port, caPem: certificate.caPem, register: options.registered ?? true }),
+  ]);
+  await writeToken(home.hub, files.tokenFile);
+  await writeKubeconfig(files.kubeconfig, {
+    server: home.hub.url,
+    caPem: home.hub.caPem,
+    user: { tokenFile: files.tokenFile },
+    name: 'hub',
+  });
+  const facts = { home, port, caPem: certificate.caPem, files, options };
+  let running = await launch(facts);
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | undefined> =>
+    (await running.end(signal)).code ?? undefined;
+  return {
+    url: `https://127.0.0.1:${port}`,
+    port,
+    get pid() {
+      return running.pid;
+    },
+    caPem: certificate.caPem,
+    ...files,
+    stop,
+    async restart(signal) {
+      await stop(signal);
+      running = await launch(facts);
+    },
+    rotateToken: () => writeToken(home.hub, files.tokenFile),
+  };
+}
+
+type GatewayFiles = Pick<GatewayProcess, 'kubeconfig' | 'tokenFile' | 'certificateFile' | 'keyFile' | 'log'>;
+
+function gatewayFiles(folder: string): GatewayFiles {
+  return {
+    kubeconfig: join(folder, 'hub.kubeconfig'),
+    tokenFile: join(folder, 'token'),
+    certificateFile: join(folder, 'tls.crt'),
+    keyFile: join(folder, 'tls.key'),
+    log: join(folder, 'gateway.log'),
+  };
+}
+
+async function issueServing(): Promise<IssuedCertificate & { caPem: string }> {
+  const ca = await issueCertificate({ commonName: 'cluster-gateway-ca', ca: true });
+  const serving = await issueCertificate(
+    {
+      commonName: account,
+      usages: ['serverAuth'],
+      dnsNames: [`${account}.${namespace}.svc`, 'localhost'],
+      ipAddresses: ['127.0.0.1'],
+    },
+    { issuer: ca },
+  );
+  return { ...serving, caPem: ca.certificatePem };
+}
+
+interface Registration {
+  readonly home: GatewayHome;
+  readonly folder: string;
+  readonly port: number;
+  readonly caPem: string;
+  readonly register: boolean;
+}
+
+/** The manifests that everybody applies, with what differs on loopback: where the Service leads, the port and the CA. */
+async function applyRegistration({ home, folder, port, caPem, register }: Registration): Promise<void> {
+  if (!register) return;
+  const overlay = {
+    apiVersion: 'kustomize.config.k8s.io/v1beta1',
+    kind: 'Kustomization',
+    resources: [relative(folder, join(repository, 'apiservice'))],
+    patches: [
+      patch('Service', account, [
+        { op: 'replace', path: '/spec', value: { type: 'ExternalName', externalName: 'localhost' } },
+      ]),
+      patch('APIService', apiService, [
+        { op: 'replace', path: '/spec/service/port', value: port },
+        { op: 'add', path: '/spec/caBundle', value: Buffer.from(caPem).toString('base64') },
+      ]),
+    ],
+  };
+  await writeFile(join(folder, 'kustomization.yaml'), stringify(overlay));
+  const { code, stderr } = await home.kubectl.run(['apply', '-k', folder], {
+    kubeconfig: home.hub.kubeconfig,
+  });
+  if (code !== 0) throw new Error(`kubectl apply -k apiservice failed: ${stderr}`);
+}
+
+function patch(kind: string, name: string, operations: readonly unknown[]): unknown {
+  return { target: { kind, name }, patch: JSON.stringify(operations) };
+}
+
+/** Makes a token of the gateway's service account, as `kubectl create token` does, and replaces the file at once as a whole. */
+async function writeToken(hub: KubeCluster, path: string): Promise<void> {
+  const token = await requestToken(hub, { namespace, name: account, seconds: tokenSeconds });
+  await writeFile(`${path}.new`, token, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+interface Launch {
+  readonly home: GatewayHome;
+  readonly port: number;
+  readonly caPem: string;
+  readonly files: GatewayFiles;
+  readonly options: GatewayOptions;
+}
+
+async function launch({ home, port, caPem, files, options }: Launch): Promise<WorldProcess> {
+  const { kubeconfig } = files;
+  const gateway = await home.processes.start({
+    name: 'the gateway',
+    command: process.execPath,
+    args: [
+      // The limit of HTTP/1.1 request headers is a flag of Node: a user with many groups needs more than 16 KiB of them.
+      '--max-http-header-size=1048576',
+      ...(options.nodeFlags ?? []),
+      options.main ?? join(repository, 'src/cli/main.ts'),
+      'apiserver',
+      `--secure-port=${port}`,
+      '--bind-address=127.0.0.1',
+      `--secret-namespace=${namespace}`,
+      `--kubeconfig=${kubeconfig}`,
+      `--authentication-kubeconfig=${kubeconfig}`,
+      `--authorization-kubeconfig=${kubeconfig}`,
+      `--tls-cert-file=${files.certificateFile}`,
+      `--tls-private-key-file=${files.keyFile}`,
+      ...(options.flags ?? []),
+    ],
+    log: files.log,
+    cwd: home.directory,
+  });
+  await untilServing(gateway, `https://127.0.0.1:${port}`, caPem);
+  if (options.registered ?? true) await untilAvailable(gateway, home.hub);
+  return gateway;
+}
+
+async function untilServing(gateway: WorldProcess, url: string, caPem: string): Promise<void> {
+  const api = createApiClient({ url, caPem });
+  const check = (): Promise<void> => mustRun(gateway);
+  const ready = async (): Promise<true | undefined> =>
+    (await api.call('/readyz')).status === 200 ? true : undefined;
+  await until('the gateway to be ready', ready, { timeoutMs: 20_000, check }).finally(() => api.close());
+}
+
+/** Availability may still be that of a gateway before this one, so a request must have come through, too. */
+async function untilAvailable(gateway: WorldProcess, { api }: KubeCluster): Promise<void> {
+  const available = async (): Promise<true | undefined> => {
+    const service = (await api.expect(`/apis/apiregistration.k8s.io/v1/apiservices/${apiService}`)) as {
+      status?: { conditions?: readonly { type: string; status: string }[] };
+    };
+    const condition = service.status?.conditions?.find(({ type }) => type === 'Available');
+    if (condition?.status !== 'True') return undefined;
+    const answer = await api.call('/apis/cluster.core.oam.dev/v1alpha1');
+    return answer.status === 200 ? true : undefined;
+  };
+  const check = (): Promise<void> => mustRun(gateway);
+  await until('the hub to reach the gateway', available, { timeoutMs: 20_000, check });
+}
