@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { type BinaryGroup, type BinaryName, type BinaryRecipe, catalogue, groups } from './catalogue.ts';
-import { ensureSystem, find, nodeNeeds, worldNeeds } from './debian.ts';
+import { ensureSystem, find, missingPackages, nodeNeeds, worldNeeds } from './debian.ts';
 
 const run = promisify(execFile);
 
@@ -52,7 +52,9 @@ export async function whyNot(options: { node?: boolean } = {}): Promise<string |
   } catch {
     return 'there is no Go to build the Kubernetes binaries with';
   }
-  return undefined;
+  if (process.getuid?.() === 0) return undefined;
+  const missing = await missingPackages(worldNeeds);
+  return missing.length === 0 ? undefined : `only root may install ${missing.join(' ')}`;
 }
 
 /** The folder for everything that outlives a checkout. */
