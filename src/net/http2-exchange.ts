@@ -1,0 +1,235 @@
+import { constants } from 'node:http2';
+import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from 'node:http2';
+import { Readable } from 'node:stream';
+import { Failure, errorText } from '../base/failure.ts';
+import type { Http2Session } from './http2-session.ts';
+import { abortFailure, connectionFailure } from './node-errors.ts';
+import { RequestBody } from './request-body.ts';
+import type { IncomingResponse, OutgoingRequest, RawHeaders } from './transport.ts';
+
+const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_END_STREAM } = constants;
+const noHeaders: RawHeaders = [];
+
+/** The peer has not acted on the request, and its body is untouched: it may be sent again. */
+export class Unprocessed extends Failure {}
+
+/** The stream carries its exchange, so that its listeners are plain functions and a request makes no closures. */
+interface CarryingStream extends ClientHttp2Stream {
+  exchange: Http2Exchange;
+}
+
+/**
+ * One request on an HTTP/2 stream; as a Readable it is the answer's body. A place in `session.open` is already taken
+ * for it, and is given back when the stream is closed.
+ */
+export class Http2Exchange extends Readable {
+  trailers: RawHeaders = noHeaders;
+  readonly #session: Http2Session;
+  readonly #signal: AbortSignal;
+  readonly #resolve: (response: IncomingResponse) => void;
+  readonly #reject: (failure: unknown) => void;
+  readonly #stream: CarryingStream | undefined;
+  readonly #body: RequestBody | undefined;
+  #error: unknown;
+  #answered = false;
+  #complete = false;
+  #flowing = true;
+
+  constructor(
+    session: Http2Session,
+    request: OutgoingRequest,
+    settle: { resolve: (response: IncomingResponse) => void; reject: (failure: unknown) => void },
+  ) {
+    super();
+    this.#session = session;
+    this.#signal = request.signal;
+    this.#resolve = settle.resolve;
+    this.#reject = settle.reject;
+    let stream: CarryingStream;
+    try {
+      stream = session.start(headerLines(request), !request.body) as CarryingStream;
+    } catch (error) {
+      session.release();
+      this.#answered = true;
+      settle.reject(new Failure('refused', errorText(error), { cause: error }));
+      return;
+    }
+    this.#stream = stream;
+    stream.exchange = this;
+    stream.on('response', onResponse);
+    stream.on('error', onError);
+    stream.on('close', onClose);
+    request.signal.addEventListener('abort', this);
+    if (request.body)
+      this.#body = new RequestBody(request.body, stream, {
+        onFailure: (cause) => this.#onBodyFailure(cause),
+      });
+  }
+
+  handleEvent(): void {
+    this.destroy(abortFailure(this.#signal, true));
+  }
+
+  override _read(): void {
+    const stream = this.#stream;
+    if (this.#flowing || this.#complete || !stream) return;
+    this.#flowing = true;
+    stream.resume();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#signal.removeEventListener('abort', this);
+    this.#body?.stop();
+    if (!this.#complete) cancel(this.#stream);
+    if (this.#answered) {
+      done(error);
+      return;
+    }
+    // Nobody holds this Readable yet: the promise tells, an 'error' event would be unheard.
+    this.#answered = true;
+    this.#reject(error ?? new Failure('cancelled', 'the request was dropped', { sent: true }));
+    done();
+  }
+
+  onResponse(headers: IncomingHttpStatusHeader, flags: number, rawHeaders: string[]): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    const stream = this.#stream;
+    if (!stream) return;
+    if ((flags & NGHTTP2_FLAG_END_STREAM) !== 0) {
+      // Nobody need read a body that cannot be: the place is free at once.
+      this.#finish();
+      stream.resume();
+    } else {
+      stream.on('data', onData);
+      stream.on('end', onEnd);
+      stream.on('trailers', onTrailers);
+    }
+    this.#resolve(new Http2Response(headers[':status'] ?? 0, rawHeaders, this));
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.push(chunk)) return;
+    this.#flowing = false;
+    this.#stream?.pause();
+  }
+
+  onEnd(): void {
+    // Node also says 'end' when a reset or a lost connection cut the answer short; then 'close' tells.
+    if (this.#stream?.rstCode === 0) this.#finish();
+  }
+
+  onError(error: Error): void {
+    this.#error = error;
+  }
+
+  onClose(): void {
+    this.#session.release();
+    if (this.#complete || this.destroyed) return;
+    this.destroy(this.#failure());
+  }
+
+  #finish(): void {
+    this.#complete = true;
+    this.#signal.removeEventListener('abort', this);
+    this.push(null);
+    if (!this.#body) return;
+    // RFC 9113 §8.1: the answer is whole before the request is; the rest of the request serves nobody.
+    this.#body.stop();
+    const stream = this.#stream;
+    if (!stream?.writableEnded) cancel(stream);
+    else if (!stream.writableFinished) setTimeout(() => cancel(stream), lingerMs).unref();
+  }
+
+  #failure(): Failure {
+    const stream = this.#stream;
+    const code = stream?.rstCode ?? 0;
+    const refused =
+      stream?.id === undefined || code === NGHTTP2_REFUSED_STREAM || this.#session.refused(stream.id);
+    if (refused && !this.#answered) {
+      const text = 'http2: the server refused the stream before processing the request';
+      if (this.#body?.read === true) return new Failure('reset', text, { cause: this.#error });
+      return new Unprocessed('reset', text, { cause: this.#error });
+    }
+    const { failure } = this.#session;
+    if (failure) return new Failure(failure.kind, failure.message, { cause: failure, sent: true });
+    if (!this.#error && code === NGHTTP2_CANCEL)
+      return new Failure('reset', 'unexpected EOF', { sent: true });
+    if (code !== 0)
+      return new Failure('reset', `stream error: ${errorName(code)}; received from peer`, {
+        cause: this.#error,
+        sent: true,
+      });
+    return connectionFailure(this.#error, true);
+  }
+
+  #onBodyFailure(cause: unknown): void {
+    if (this.destroyed || this.#complete) return;
+    const failure =
+      cause instanceof Failure
+        ? cause
+        : new Failure('cancelled', `the request body failed: ${errorText(cause)}`, { cause, sent: true });
+    this.destroy(failure);
+  }
+}
+
+/** What was written whole may still be on its way to a peer that has answered already. */
+const lingerMs = 1000;
+
+function cancel(stream: ClientHttp2Stream | undefined): void {
+  // Closed by the peer with data that nobody will read: Node would wait for its reader for ever.
+  if (stream?.closed) stream.destroy();
+  else stream?.close(NGHTTP2_CANCEL);
+}
+
+class Http2Response implements IncomingResponse {
+  readonly status: number;
+  readonly headers: RawHeaders;
+  readonly body: Http2Exchange;
+
+  constructor(status: number, rawHeaders: string[], body: Http2Exchange) {
+    this.status = status;
+    // RFC 9113 §8.3: pseudo headers come first, and an answer has only this one.
+    this.headers = rawHeaders[0] === ':status' ? rawHeaders.slice(2) : rawHeaders;
+    this.body = body;
+  }
+
+  trailers = (): RawHeaders => this.body.trailers;
+}
+
+function headerLines({ method, target, authority, headers }: OutgoingRequest): string[] {
+  // All four, or Node makes them up from the session's URL.
+  return [':method', method, ':scheme', 'https', ':authority', authority, ':path', target, ...headers];
+}
+
+/** RFC 9113 §7, in order of their codes. */
+const errorNames =
+  'NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT STREAM_CLOSED FRAME_SIZE_ERROR REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR ENHANCE_YOUR_CALM INADEQUATE_SECURITY HTTP_1_1_REQUIRED'.split(
+    ' ',
+  );
+
+function errorName(code: number): string {
+  return errorNames[code] ?? `code ${code}`;
+}
+
+// What follows are listeners: `this` is the stream.
+type Answer = [headers: IncomingHttpHeaders & IncomingHttpStatusHeader, flags: number, raw: string[]];
+
+function onResponse(this: CarryingStream, ...[headers, flags, raw]: Answer): void {
+  this.exchange.onResponse(headers, flags, raw);
+}
+function onTrailers(this: CarryingStream, ...[, , raw]: Answer): void {
+  this.exchange.trailers = raw;
+}
+function onData(this: CarryingStream, chunk: Buffer): void {
+  this.exchange.onData(chunk);
+}
+function onEnd(this: CarryingStream): void {
+  this.exchange.onEnd();
+}
+function onError(this: CarryingStream, error: Error): void {
+  this.exchange.onError(error);
+}
+function onClose(this: CarryingStream): void {
+  this.exchange.onClose();
+}
