@@ -51,7 +51,8 @@ export function requestInfo(method: string, target: string): RequestInfo {
   const { rawPath, rawQuery } = splitTarget(target);
   const path = decodePath(rawPath);
   const start = parseStart(path);
-  if (!start) return { ...nothing, path, verb: method.toLowerCase() };
+  if (start.rest.length === 0)
+    return { ...nothing, path, verb: method.toLowerCase(), apiPrefix: start.apiPrefix };
 
   let rest = start.rest;
   const pathVerb = pathVerbs.has(rest[0] ?? '') ? rest[0] : undefined;
@@ -105,14 +106,23 @@ function decodePath(rawPath: string): string {
   }
 }
 
-function parseStart(path: string) {
+interface PathStart {
+  /** Known from the third segment on, as in Go; where nothing follows it, there is no resource. */
+  readonly apiPrefix: string;
+  readonly apiGroup: string;
+  readonly apiVersion: string;
+  /** From the resource on; empty for a path that names none. */
+  readonly rest: readonly string[];
+}
+
+function parseStart(path: string): PathStart {
   const segments = splitPath(path);
-  const [apiPrefix, first = '', second = ''] = segments;
-  if (apiPrefix === 'api' && segments.length >= 3)
-    return { apiPrefix, apiGroup: '', apiVersion: first, rest: segments.slice(2) };
-  if (apiPrefix === 'apis' && segments.length >= 4)
-    return { apiPrefix, apiGroup: first, apiVersion: second, rest: segments.slice(3) };
-  return undefined;
+  const [apiPrefix = '', first = '', second = ''] = segments;
+  const isApi = segments.length >= 3 && (apiPrefix === 'api' || apiPrefix === 'apis');
+  if (!isApi) return { apiPrefix: '', apiGroup: '', apiVersion: '', rest: [] };
+  return apiPrefix === 'api'
+    ? { apiPrefix, apiGroup: '', apiVersion: first, rest: segments.slice(2) }
+    : { apiPrefix, apiGroup: first, apiVersion: second, rest: segments.slice(3) };
 }
 
 /** Slashes around the path do not count, those inside it do. */
