@@ -76,6 +76,8 @@ export function connectTls(stream: Duplex, options: TlsConnectOptions): Promise<
       reject(abortFailure(signal));
       return;
     }
+    // Its errors come out of the TLS socket; unheard here they would end the process.
+    stream.on('error', () => undefined);
     const socket = startHandshake(stream, options);
     const onSecure = () => {
       settle();
