@@ -156,6 +156,14 @@ await describeWorld('the world', () => {
     expect(again.stdout).toBe('namespace/stays\n');
   });
 
+  test('with controllers a namespace can be deleted', async () => {
+    await world.startControllers('b');
+    const at = { kubeconfig: world.b.kubeconfig };
+    expect((await world.kubectl(['create', 'namespace', 'goes'], at)).code).toBe(0);
+    const deleted = await world.kubectl(['delete', 'namespace', 'goes'], at);
+    expect(deleted).toMatchObject({ code: 0, stderr: '' });
+  });
+
   test('kubectl that does not end is killed and says so', async () => {
     const result = await atA(['get', 'pods', '--watch'], { timeoutMs: 1500 });
     expect(result.code).toBe(124);

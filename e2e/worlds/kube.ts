@@ -5,6 +5,7 @@ import { type Binaries, ensureBinaries } from '../kube/binaries.ts';
 import type { ApiClient } from './api.ts';
 import { removeCgroups } from './cgroups.ts';
 import { type KubeCluster, type OwnedCluster, prepareCluster } from './control-plane.ts';
+import { startControllers } from './controllers.ts';
 import { startEtcd } from './etcd.ts';
 import { type GatewayOptions, type GatewayProcess, startGateway } from './gateway.ts';
 import { createKubectl, type Kubectl } from './kubectl.ts';
@@ -38,6 +39,8 @@ export interface KubeWorld {
   readonly spawnKubectl: Kubectl['spawn'];
   /** Starts the gateway as a process and registers it at the hub. */
   startGateway(options?: GatewayOptions): Promise<GatewayProcess>;
+  /** Starts the controllers of a cluster, for a test that deletes a namespace or uses Deployments. */
+  startControllers(cluster: 'hub' | 'a' | 'b'): Promise<void>;
   /** Kills everything (under a second). `keep` leaves logs, audit logs and kubeconfigs in `directory`. */
   stop(options?: { keep?: boolean }): Promise<void>;
 }
@@ -219,6 +222,7 @@ function assemble({ owned, planes, node, kubectl, binaries, stages, keep }: Part
     spawnKubectl: (args, options) => kubectl.spawn(args, options),
     startGateway: (options = {}) =>
       startGateway({ directory, hub: planes.hub, kubectl, processes: owned.processes }, options),
+    startControllers: (name) => startControllers(planes[name], owned.processes),
     stop: (options = {}) => (ending ??= endWorld(owned, options.keep ?? keep)),
   };
 }
