@@ -151,7 +151,8 @@ function subjectOf(profile: CertificateProfile): JsonName {
 function extensionsOf(profile: CertificateProfile, algorithm: 'ec' | 'rsa'): Extension[] {
   const extensions: Extension[] = [
     new BasicConstraintsExtension(profile.ca ?? false, undefined, true),
-    new KeyUsagesExtension(keyUsageFlags(profile, algorithm) as KeyUsageFlags, true),
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- flags joined by | are a number
+    new KeyUsagesExtension(keyUsageFlags(profile, algorithm), true),
   ];
   if (profile.usages?.length)
     extensions.push(new ExtendedKeyUsageExtension(profile.usages.map((usage) => usageOids[usage])));
