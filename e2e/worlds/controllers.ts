@@ -13,11 +13,12 @@ const wanted = [
   'garbage-collector-controller',
   'deployment-controller',
   'replicaset-controller',
+  'clusterrole-aggregation-controller',
 ];
 
 /**
  * Starts the controllers that tests may miss: a namespace ends, a Deployment makes pods (its template must name the node),
- * owned objects are collected, pods get tokens. Worlds start without them, because most tests need none.
+ * owned objects are collected, pods get tokens, and what is labelled for it becomes part of the role `view`. Worlds start without them, because most tests need none.
  */
 export async function startControllers(
   { name, kubeconfig, certificates, api }: OwnedCluster,

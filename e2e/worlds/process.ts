@@ -116,7 +116,7 @@ export class ProcessEnded extends Error {
 }
 
 /** The last lines of a file, or an empty text. */
-export async function tail(path: string, lines = 15): Promise<string> {
+export async function tail(path: string, lines = 30): Promise<string> {
   const text = await readFile(path, 'utf8').catch(() => '');
   return text.trimEnd().split('\n').slice(-lines).join('\n');
 }
