@@ -95,3 +95,80 @@ export function methodNotAllowed(): StatusError {
     'the server does not allow this method on the requested resource',
   );
 }
+
+/** A path below a known API group that names nothing. */
+export function unknownResource(): StatusError {
+  return new StatusError('NotFound', 'the server could not find the requested resource', { details: {} });
+}
+
+/** A resource that exists, and does not offer this verb. */
+export function verbNotSupported(resource: ResourceName, verb: string): StatusError {
+  return new StatusError(
+    'MethodNotAllowed',
+    `${verb} is not supported on resources of kind "${qualified(resource)}"`,
+    { details: { group: resource.group, kind: resource.resource } },
+  );
+}
+
+export function notAcceptable(mediaTypes: readonly string[]): StatusError {
+  return new StatusError(
+    'NotAcceptable',
+    `only the following media types are accepted: ${mediaTypes.join(', ')}`,
+  );
+}
+
+export function unsupportedMediaType(mediaTypes: readonly string[]): StatusError {
+  return new StatusError(
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format - accepted media types include: ${mediaTypes.join(', ')}`,
+  );
+}
+
+/** The state or the events since a resource version are no longer known: whoever asks lists anew. */
+export function expired(message: string): StatusError {
+  return new StatusError('Expired', message);
+}
+
+/** A resource version from the future: another replica gave it, and this one is behind. */
+export function resourceVersionTooLarge(asked: string, current: string): StatusError {
+  const message = `Too large resource version: ${asked}, current: ${current}`;
+  return new StatusError('Timeout', message, {
+    details: {
+      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+      retryAfterSeconds: 1,
+    },
+  });
+}
+
+/** One field that is wrong; `message` starts with what kind of error it is, as in `Forbidden: …`. */
+export type FieldCause = Required<StatusCause>;
+
+export const fieldForbidden = (field: string, detail: string): FieldCause => ({
+  reason: 'FieldValueForbidden',
+  message: `Forbidden: ${detail}`,
+  field,
+});
+
+export const fieldNotSupported = (
+  field: string,
+  value: string,
+  supported: readonly string[],
+): FieldCause => ({
+  reason: 'FieldValueNotSupported',
+  message: `Unsupported value: ${JSON.stringify(value)}: supported values: ${supported.map((each) => JSON.stringify(each)).join(', ')}`,
+  field,
+});
+
+/** 422 for an object, or options, whose fields do not go together. */
+export function invalid(
+  { group, kind }: { group: string; kind: string },
+  name: string,
+  causes: readonly FieldCause[],
+): StatusError {
+  const texts = causes.map(({ field, message }) => `${field}: ${message}`);
+  const joined = texts.length === 1 ? texts.join('') : `[${texts.join(', ')}]`;
+  const qualifiedKind = group ? `${kind}.${group}` : kind;
+  return new StatusError('Invalid', `${qualifiedKind} "${name}" is invalid: ${joined}`, {
+    details: { ...(name ? { name } : {}), group, kind, causes },
+  });
+}

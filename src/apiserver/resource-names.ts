@@ -1,0 +1,46 @@
+import type { AnyResource, ConnectMethod } from './resource.ts';
+
+/** `cluster.core.oam.dev/v1alpha1`, as apiVersion has it. */
+export const groupVersionOf = ({ group, version }: { group: string; version: string }) =>
+  `${group}/${version}`;
+
+export const pathOf = (resource: AnyResource) => `/apis/${groupVersionOf(resource)}/${resource.plural}`;
+
+const connectVerbs: Readonly<Record<ConnectMethod, string | undefined>> = {
+  DELETE: 'delete',
+  GET: 'get',
+  PATCH: 'patch',
+  POST: 'create',
+  PUT: 'update',
+  // They have no verb of their own: HEAD is authorized as get.
+  HEAD: undefined,
+  OPTIONS: undefined,
+};
+
+/** The verbs that discovery shows: those that work, as clients act on them (the garbage collector watches what it can). */
+export function verbsOf(resource: AnyResource): string[] {
+  const { get, list, watch } = resource;
+  return [get && 'get', list && 'list', watch && 'watch'].filter((verb) => verb !== undefined);
+}
+
+export function connectVerbsOf(methods: readonly ConnectMethod[]): string[] {
+  return methods.flatMap((method) => connectVerbs[method] ?? []).sort();
+}
+
+export interface GroupVersionResources {
+  readonly group: string;
+  readonly version: string;
+  /** By plural name. */
+  readonly resources: readonly AnyResource[];
+}
+
+/** Resources by group and version, in the order in which they were first named. */
+export function byGroupVersion(resources: readonly AnyResource[]): GroupVersionResources[] {
+  const grouped = Map.groupBy(resources, groupVersionOf);
+  return [...grouped.values()].flatMap((members) => {
+    const [first] = members;
+    if (!first) return [];
+    const sorted = members.toSorted((left, right) => (left.plural < right.plural ? -1 : 1));
+    return [{ group: first.group, version: first.version, resources: sorted }];
+  });
+}
