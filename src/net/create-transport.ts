@@ -51,6 +51,9 @@ export interface TransportOptions extends ConnectOptions {
   readonly limits?: Partial<TransportLimits>;
 }
 
+/** A session may end under a request more than once while a server restarts. */
+const maxTries = 3;
+
 /** A target that spoke no HTTP/2 is offered it again after this: it may have been upgraded. */
 const offerAgainMs = 300_000;
 
@@ -112,12 +115,13 @@ class PooledTransport implements Transport {
 
   async request(request: OutgoingRequest): Promise<IncomingResponse> {
     checkRequest(request);
-    try {
-      return await this.#send(request);
-    } catch (error) {
-      if (!(error instanceof Unprocessed) || request.signal.aborted) throw error;
-      // RFC 9113 §8.7: the peer says that it has done nothing. Once, or two servers that both refuse make a loop.
-      return this.#send(request);
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#send(request);
+      } catch (error) {
+        // RFC 9113 §8.7: the peer says that it has done nothing. A few times, or two servers that both refuse make a loop.
+        if (!(error instanceof Unprocessed) || tries >= maxTries || request.signal.aborted) throw error;
+      }
     }
   }
 

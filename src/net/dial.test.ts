@@ -12,6 +12,7 @@ import { createClientTls } from './tls.ts';
 import { testPki } from './testing/certificates.ts';
 import { splice, startConnectProxy, startSocksProxy } from './testing/proxies.ts';
 import { eventually, listen, startHttp2, startTcp } from './testing/servers.ts';
+import { failureOf } from './testing/streams.ts';
 import { get, textOf, transportTo } from './testing/transports.ts';
 
 const never = new AbortController().signal;
@@ -21,15 +22,6 @@ async function deadAddress(): Promise<Address> {
   const { server, address } = await startTcp(() => undefined);
   await new Promise((resolve) => server.close(resolve));
   return address;
-}
-
-async function failureOf(promise: Promise<unknown>): Promise<Failure> {
-  const error: unknown = await promise.then(
-    () => new Error('it worked'),
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof Failure)) throw error;
-  return error;
 }
 
 const echo = (socket: Socket) => socket.pipe(socket);

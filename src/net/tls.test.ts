@@ -10,6 +10,7 @@ import { connectTls, createClientTls } from './tls.ts';
 import type { ClientTls, TlsConnectOptions } from './tls.ts';
 import { testPki } from './testing/certificates.ts';
 import { eventually, listen, startTcp } from './testing/servers.ts';
+import { failureOf } from './testing/streams.ts';
 import type { TestServer } from './testing/servers.ts';
 
 const never = new AbortController().signal;
@@ -46,15 +47,6 @@ type More = Partial<TlsConnectOptions>;
 async function handshake(server: TestServer<TlsServer>, tls: ClientTls, more: More = {}): Promise<TLSSocket> {
   const stream = await createTcpDial()(server.address, never);
   return connectTls(stream, { tls, host: '127.0.0.1', alpn: ['h2'], signal: never, ...more });
-}
-
-async function failureOf(promise: Promise<unknown>): Promise<Failure> {
-  const error: unknown = await promise.then(
-    () => new Error('it worked'),
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof Failure)) throw error;
-  return error;
 }
 
 async function expectUntrusted(server: TestTlsServer, tls: ClientTls, message: string, more: More = {}) {
