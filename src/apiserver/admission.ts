@@ -1,0 +1,163 @@
+import { randomUUID } from 'node:crypto';
+import { firstHeader } from '../base/header-lines.ts';
+import type { Log } from '../base/log.ts';
+import { requestInfo } from '../kube/request-info.ts';
+import type { RequestInfo } from '../kube/request-info.ts';
+import { StatusError, badRequest } from '../kube/status.ts';
+import type { UserInfo } from '../kube/user-info.ts';
+import type { AuditLog, AuditedRequest } from './audit.ts';
+import { auditEvent } from './audit.ts';
+import type { AuthenticatedCaller } from './authenticator.ts';
+import type { Authorizer } from './authorizer.ts';
+import type { Exchange } from './exchange.ts';
+import type { InFlight, RequestClass } from './in-flight.ts';
+import type { RequestMetrics } from './metrics.ts';
+import { respondStatus, statusErrorOf } from './status-response.ts';
+
+/** A request that was let in: what was checked is what is used from here on. */
+export interface Admitted {
+  readonly user: UserInfo;
+  /** It came through kube-aggregator. */
+  readonly frontProxy: boolean;
+  readonly info: RequestInfo;
+  readonly auditId: string;
+}
+
+/** Answers an admitted request. What it throws is answered as a Status. */
+export interface Route {
+  readonly requestClass: RequestClass;
+  readonly handle: (exchange: Exchange, admitted: Admitted) => void | Promise<void>;
+}
+
+export interface AdmissionOptions {
+  readonly authenticate: (exchange: Exchange) => Promise<AuthenticatedCaller>;
+  readonly authorizer: Authorizer;
+  readonly inFlight: InFlight;
+  readonly metrics: RequestMetrics;
+  readonly auditLog: AuditLog | undefined;
+  /** Finds who answers; the first thing that is known of a request is what it is about. */
+  readonly route: (info: RequestInfo, exchange: Exchange) => Route;
+  readonly log: Log;
+}
+
+/**
+ * The one way in: every request, plain or upgrade, over HTTP/1.1 or HTTP/2, is authenticated, limited, authorized,
+ * counted and audited here, in kube-apiserver's order, before anything answers it.
+ */
+export function createAdmission(options: AdmissionOptions): (exchange: Exchange) => void {
+  return (exchange) => {
+    const tracked = new TrackedRequest(exchange, options);
+    admit(exchange, tracked, options).catch((error: unknown) => tracked.fail(error));
+  };
+}
+
+async function admit(exchange: Exchange, tracked: TrackedRequest, options: AdmissionOptions): Promise<void> {
+  checkTarget(exchange);
+  const info = requestInfo(exchange.method, exchange.target);
+  tracked.info = info;
+  const { user, frontProxy } = await authenticateCounted(exchange, options);
+  tracked.user = user;
+  if (!frontProxy) refuseImpersonation(exchange);
+  const route = options.route(info, exchange);
+  tracked.requestClass = route.requestClass;
+  exchange.onEnd(options.inFlight.enter(route.requestClass, user));
+  const review = options.authorizer.authorize(user, info, exchange.signal);
+  if (review) await review;
+  const answer = route.handle(exchange, { user, frontProxy, info, auditId: tracked.auditId });
+  if (answer) await answer;
+}
+
+async function authenticateCounted(
+  exchange: Exchange,
+  options: AdmissionOptions,
+): Promise<AuthenticatedCaller> {
+  try {
+    const caller = await options.authenticate(exchange);
+    options.metrics.countAuthentication('success');
+    return caller;
+  } catch (error) {
+    options.metrics.countAuthentication(error instanceof StatusError ? 'failure' : 'error');
+    throw error;
+  }
+}
+
+/** Only the origin form names a path of ours (RFC 9112 3.2); an absolute URL or `*` is for other servers. */
+function checkTarget({ target }: Exchange): void {
+  if (!target.startsWith('/')) throw badRequest('the request target must be a path');
+  if (target.includes('#')) throw badRequest('the request target must not have a fragment');
+}
+
+/**
+ * The hub has applied `--as` before a request reaches us. A direct caller's impersonation headers would have to be
+ * authorized here: until they are, they are refused rather than silently ignored.
+ */
+function refuseImpersonation({ headers }: Exchange): void {
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i]?.toLowerCase().startsWith('impersonate-')) {
+      throw new StatusError(
+        'Forbidden',
+        'impersonation is not offered to callers that do not come through the hub',
+      );
+    }
+  }
+}
+
+const auditIdShape = /^[\x21-\x7e]{1,64}$/;
+
+/** A request from its first byte to its end: what the log, the metrics and the audit line say of it. */
+class TrackedRequest {
+  info: RequestInfo | undefined;
+  user: UserInfo | undefined;
+  requestClass: RequestClass = 'readOnly';
+  readonly auditId: string;
+  readonly #exchange: Exchange;
+  readonly #options: AdmissionOptions;
+  readonly #startedAt = performance.now();
+  readonly #receivedAt = new Date();
+
+  constructor(exchange: Exchange, options: AdmissionOptions) {
+    this.#exchange = exchange;
+    this.#options = options;
+    const given = firstHeader(exchange.headers, 'audit-id');
+    this.auditId = given !== undefined && auditIdShape.test(given) ? given : randomUUID();
+    exchange.onEnd(() => this.#finish());
+  }
+
+  fail(error: unknown): void {
+    const statusError = statusErrorOf(error);
+    const { status } = statusError;
+    if (status.code >= 500) {
+      this.#options.log.warn(
+        { err: statusError.cause ?? error, auditID: this.auditId, code: status.code },
+        'request failed',
+      );
+    }
+    if (this.#exchange.status === undefined)
+      respondStatus(this.#exchange, status, ['audit-id', this.auditId]);
+    else this.#exchange.abort();
+  }
+
+  #finish(): void {
+    const code = this.#exchange.status ?? 499;
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    this.#options.metrics.observe({
+      info: this.info,
+      code,
+      seconds,
+      longRunning: this.requestClass === 'longRunning',
+    });
+    const audited: AuditedRequest = {
+      exchange: this.#exchange,
+      auditId: this.auditId,
+      receivedAt: this.#receivedAt,
+      info: this.info,
+      user: this.user,
+    };
+    if (this.#isAudited()) this.#options.auditLog?.write(auditEvent(audited, 'ResponseComplete', new Date()));
+  }
+
+  /** Probes come every few seconds and say nothing about anybody. */
+  #isAudited(): boolean {
+    return !/^\/(?:livez|readyz|healthz)(?:\/|$)/.test(this.info?.path ?? '');
+  }
+}

@@ -1,0 +1,103 @@
+import type { Registry } from 'prom-client';
+import type { Log } from '../base/log.ts';
+import type { RequestInfo } from '../kube/request-info.ts';
+import { StatusError } from '../kube/status.ts';
+import { createAdmission } from './admission.ts';
+import type { AdmissionOptions, Route } from './admission.ts';
+import type { Exchange } from './exchange.ts';
+import type { InFlight } from './in-flight.ts';
+import { createRequestMetrics } from './metrics.ts';
+import type { Probes } from './probes.ts';
+import { attachRequestContext } from './request-context.ts';
+import type { ResourceApi } from './resource-api.ts';
+
+/** Makes the route of a request that an engine of its own answers: a subresource whose connect methods are described only. */
+export type ConnectEngine = (info: RequestInfo, exchange: Exchange) => Route;
+
+export interface ApiServerOptions extends Pick<AdmissionOptions, 'authenticate' | 'authorizer' | 'auditLog'> {
+  readonly resources: ResourceApi;
+  /** By `group/version/resource/subresource`. */
+  readonly engines: ReadonlyMap<string, ConnectEngine>;
+  readonly probes: Probes;
+  readonly inFlight: InFlight;
+  readonly registry: Registry;
+  /** `group/resource` and `group/resource/subresource`: what metrics may name. */
+  readonly served: ReadonlySet<string>;
+  /** Text of /version. */
+  readonly version: object;
+  /** False while starting: everything but probes answers 503, never 404 or 403, which callers would remember. */
+  readonly isReady: () => boolean;
+  readonly log: Log;
+}
+
+/** A generic aggregated API server: gives the function that answers every request. */
+export function createApiServer(options: ApiServerOptions): (exchange: Exchange) => void {
+  const { registry, inFlight, served } = options;
+  const metrics = createRequestMetrics({ registry, inFlight, served });
+  const admit = createAdmission({
+    ...options,
+    metrics,
+    route: (info, exchange) => routeOf(info, exchange, options),
+  });
+  return (exchange) => {
+    if (options.isReady() || isProbe(exchange.target)) admit(exchange);
+    else refuseUnready(exchange);
+  };
+}
+
+const isProbe = (target: string) => /^\/(?:livez|readyz|healthz)(?:[/?]|$)/.test(target);
+
+function refuseUnready(exchange: Exchange): void {
+  const { status } = new StatusError('ServiceUnavailable', 'the server is starting or stopping');
+  exchange.respond(503, ['content-type', 'application/json'], JSON.stringify(status));
+}
+
+function routeOf(info: RequestInfo, exchange: Exchange, options: ApiServerOptions): Route {
+  if (!info.isResourceRequest) {
+    const own = ownPath(info, options);
+    if (own) return own;
+  }
+  const engine = options.engines.get(
+    [info.apiGroup, info.apiVersion, info.resource, info.subresource].join('/'),
+  );
+  if (engine && info.apiPrefix === 'apis') return engine(info, exchange);
+  if (exchange.isUpgrade) throw new StatusError('BadRequest', 'this path cannot be upgraded');
+  return resourceRoute(info, options.resources);
+}
+
+function resourceRoute(info: RequestInfo, resources: ResourceApi): Route {
+  const isRead = ['get', 'list', 'head', 'options'].includes(info.verb);
+  return {
+    requestClass: info.verb === 'watch' ? 'longRunning' : isRead ? 'readOnly' : 'mutating',
+    handle: (exchange, { user, auditId }) => {
+      const { request, response } = exchange.nodePair();
+      attachRequestContext(request, { user, requestInfo: info, auditId });
+      resources.handle(request, response);
+    },
+  };
+}
+
+/** Paths that belong to the server itself rather than to an API group. */
+function ownPath(info: RequestInfo, { probes, registry, version }: ApiServerOptions): Route | undefined {
+  const get = (handle: (exchange: Exchange) => void | Promise<void>): Route => ({
+    requestClass: 'readOnly',
+    handle,
+  });
+  if (isProbe(info.path)) {
+    return get((exchange) => {
+      if (!probes.handle(exchange, info.path))
+        exchange.respond(404, ['content-type', 'text/plain'], '404 page not found\n');
+    });
+  }
+  if (info.path === '/version' || info.path === '/version/') {
+    return get((exchange) =>
+      exchange.respond(200, ['content-type', 'application/json'], JSON.stringify(version)),
+    );
+  }
+  if (info.path === '/metrics') {
+    return get(async (exchange) => {
+      exchange.respond(200, ['content-type', registry.contentType], await registry.metrics());
+    });
+  }
+  return undefined;
+}

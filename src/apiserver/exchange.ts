@@ -1,0 +1,56 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Duplex, Readable } from 'node:stream';
+import type { HeaderLines } from '../base/header-lines.ts';
+import type { ClientConnection } from './client-connection.ts';
+
+/** The raw side of an HTTP/1.1 upgrade: the socket, and the bytes that came right behind the request. */
+export interface UpgradeSide {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+}
+
+export interface NodePair {
+  readonly request: IncomingMessage | Http2ServerRequest;
+  readonly response: ServerResponse | Http2ServerResponse;
+}
+
+/**
+ * One request and its answer, whichever protocol it came by: the seam between the listener and everything behind it.
+ * An exchange is answered once, by `respond`, `stream`, `nodePair` or, for an upgrade, by `takeSocket`.
+ */
+export interface Exchange {
+  readonly protocol: 'HTTP/2.0' | 'HTTP/1.1';
+  readonly method: string;
+  /** The request target as it came on the wire. */
+  readonly target: string;
+  /** Header lines without pseudo headers. Names are lower case on HTTP/2, as sent on HTTP/1.1. */
+  readonly headers: HeaderLines;
+  readonly connection: ClientConnection;
+  /** The request wants another protocol: it has `Connection: upgrade` and came by HTTP/1.1. */
+  readonly isUpgrade: boolean;
+  /** Undefined where the request has no body. */
+  readonly body: Readable | undefined;
+  /** Fires when the caller goes away before the answer is complete. */
+  readonly signal: AbortSignal;
+  /** The status that was answered, once it was. */
+  readonly status: number | undefined;
+  /** Answers with a whole body. */
+  respond(status: number, headers: HeaderLines, body?: string | Uint8Array): void;
+  /** Answers with a body that flows; the exchange owns `body` from here: an error in it resets the stream. */
+  stream(status: number, headers: HeaderLines, body: StreamedBody): void;
+  /** Hands the request to a handler written for Node's request and response objects. */
+  nodePair(): NodePair;
+  /** An upgrade's socket: whoever takes it answers on it and ends it; `status` is what it will answer. */
+  takeSocket(status: number): UpgradeSide;
+  /** Resets the stream or destroys the socket: the only thing left to say once headers are out. */
+  abort(): void;
+  /** Called once, when the answer is complete or the caller is gone. */
+  onEnd(listener: () => void): void;
+}
+
+export interface StreamedBody {
+  readonly body: Readable;
+  /** Read after the body's end. */
+  readonly trailers?: () => HeaderLines;
+}

@@ -1,0 +1,135 @@
+import { Http2ServerRequest, Http2ServerResponse, constants } from 'node:http2';
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Readable } from 'node:stream';
+import type { HeaderLines } from '../base/header-lines.ts';
+import type { ClientConnection } from './client-connection.ts';
+import type { Exchange, NodePair, StreamedBody, UpgradeSide } from './exchange.ts';
+
+/** A request of an HTTP/2 connection, on Node's stream API: the compatibility API costs half again as much. */
+export class Http2Exchange implements Exchange {
+  readonly protocol = 'HTTP/2.0';
+  readonly isUpgrade = false;
+  readonly method: string;
+  readonly target: string;
+  readonly headers: HeaderLines;
+  readonly connection: ClientConnection;
+  readonly body: Readable | undefined;
+  readonly #stream: ServerHttp2Stream;
+  readonly #parsedHeaders: IncomingHttpHeaders;
+  readonly #endListeners: (() => void)[] = [];
+  #controller: AbortController | undefined;
+  #ended = false;
+  #status: number | undefined;
+  #response: Http2ServerResponse | undefined;
+
+  constructor(options: {
+    stream: ServerHttp2Stream;
+    headers: IncomingHttpHeaders;
+    rawHeaders: readonly string[];
+    endOfStream: boolean;
+    connection: ClientConnection;
+  }) {
+    const { stream, headers, rawHeaders } = options;
+    this.#stream = stream;
+    this.#parsedHeaders = headers;
+    this.method = headers[':method'] ?? '';
+    this.target = headers[':path'] ?? '';
+    this.headers = withoutPseudoHeaders(rawHeaders);
+    this.connection = options.connection;
+    this.body = options.endOfStream ? undefined : stream;
+    // The reset of a stream is told by 'close' too; an error without a listener would end the process.
+    stream.on('error', () => {});
+    stream.on('close', () => this.#onClose());
+  }
+
+  get status(): number | undefined {
+    return this.#status ?? (this.#response?.headersSent ? this.#response.statusCode : undefined);
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#ended) this.#controller.abort(new Error('the caller went away'));
+    return this.#controller.signal;
+  }
+
+  #onClose(): void {
+    this.#ended = true;
+    // writableFinished: everything incl. END_STREAM was handed to the socket.
+    if (!this.#stream.writableFinished || this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR) {
+      this.#controller?.abort(new Error('the caller went away'));
+    }
+    for (const listener of this.#endListeners) listener();
+  }
+
+  onEnd(listener: () => void): void {
+    if (this.#ended) listener();
+    else this.#endListeners.push(listener);
+  }
+
+  respond(status: number, headers: HeaderLines, body?: string | Uint8Array): void {
+    if (this.#gone()) return;
+    this.#status = status;
+    const empty = body === undefined || body.length === 0 || this.method === 'HEAD';
+    this.#stream.respond([':status', String(status), ...headers], { endStream: empty });
+    if (!empty) this.#stream.end(body);
+    this.#dropUnreadBody();
+  }
+
+  stream(status: number, headers: HeaderLines, { body, trailers }: StreamedBody): void {
+    if (this.#gone()) {
+      body.destroy();
+      return;
+    }
+    this.#status = status;
+    const stream = this.#stream;
+    if (trailers) stream.once('wantTrailers', () => sendTrailers(stream, trailers()));
+    stream.respond([':status', String(status), ...headers], { waitForTrailers: trailers !== undefined });
+    body.once('error', () => this.abort());
+    stream.once('close', () => body.destroy());
+    body.pipe(stream);
+    body.once('end', () => this.#dropUnreadBody());
+  }
+
+  nodePair(): NodePair {
+    const request = new Http2ServerRequest(this.#stream, this.#parsedHeaders, {}, [...this.headers]);
+    const response = new Http2ServerResponse(this.#stream);
+    this.#response = response;
+    // Node keeps its own link from the stream to both objects in its compatibility layer only.
+    return { request, response };
+  }
+
+  takeSocket(): UpgradeSide {
+    throw new Error('an HTTP/2 stream cannot be upgraded');
+  }
+
+  abort(): void {
+    if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
+  #gone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed || this.#stream.headersSent;
+  }
+
+  /** A body that nobody reads any more must not hold the connection's flow-control window (RFC 9113 8.1). */
+  #dropUnreadBody(): void {
+    if (this.body && !this.#stream.readableEnded) this.#stream.resume();
+  }
+}
+
+function sendTrailers(stream: ServerHttp2Stream, lines: HeaderLines): void {
+  const trailers: OutgoingHttpHeaders = {};
+  for (let i = 0; i + 1 < lines.length; i += 2) {
+    const name = (lines[i] ?? '').toLowerCase();
+    const value = lines[i + 1] ?? '';
+    const before = trailers[name];
+    trailers[name] = before === undefined ? value : [before, value].flat().map(String);
+  }
+  if (!stream.destroyed) stream.sendTrailers(trailers);
+}
+
+function withoutPseudoHeaders(raw: readonly string[]): HeaderLines {
+  // Pseudo headers come first (RFC 9113 8.3), so the rest is one slice.
+  let start = 0;
+  while (start < raw.length && raw[start]?.startsWith(':')) start += 2;
+  return raw.slice(start);
+}

@@ -1,0 +1,134 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import type { RequestInfo } from '../kube/request-info.ts';
+import type { InFlight } from './in-flight.ts';
+
+/** kube-apiserver's own bounds for apiserver_request_duration_seconds. */
+const durationBuckets = [
+  0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
+];
+
+/** A label's values must be bounded: whatever a caller makes up in a path is counted as one. */
+const knownVerbs = new Set([
+  'get',
+  'list',
+  'watch',
+  'create',
+  'update',
+  'patch',
+  'delete',
+  'deletecollection',
+  'head',
+  'post',
+  'put',
+  'options',
+]);
+
+export interface RequestMetrics {
+  readonly registry: Registry;
+  observe(request: {
+    info: RequestInfo | undefined;
+    code: number;
+    seconds: number;
+    longRunning: boolean;
+  }): void;
+  countAuthentication(result: 'success' | 'failure' | 'error'): void;
+}
+
+/** The names and labels of kube-apiserver where the meaning is the same (apiserver pkg/endpoints/metrics). */
+export function createRequestMetrics(options: {
+  registry: Registry;
+  inFlight: InFlight;
+  /** `group/resource` and `group/resource/subresource` that are served: others are not used as labels. */
+  served: ReadonlySet<string>;
+}): RequestMetrics {
+  const { registry, inFlight } = options;
+  collectDefaultMetrics({ register: registry });
+  const labelNames = [
+    'verb',
+    'group',
+    'version',
+    'resource',
+    'subresource',
+    'scope',
+    'component',
+    'code',
+  ] as const;
+  const total = new Counter({
+    name: 'apiserver_request_total',
+    help: 'Requests by verb, resource and code.',
+    labelNames,
+    registers: [registry],
+  });
+  const duration = new Histogram({
+    name: 'apiserver_request_duration_seconds',
+    help: 'Time to the complete answer, without long-running requests.',
+    labelNames: labelNames.slice(0, -1),
+    buckets: durationBuckets,
+    registers: [registry],
+  });
+  const authentications = new Counter({
+    name: 'apiserver_authentication_attempts_total',
+    help: 'Requests by the outcome of their authentication.',
+    labelNames: ['result'],
+    registers: [registry],
+  });
+  inFlightGauges(registry, inFlight);
+  const children = new Map<string, { total: Counter.Internal; duration: Histogram.Internal<string> }>();
+  const childFor = (info: RequestInfo | undefined, code: number) => {
+    const labels = labelsOf(info, options.served);
+    const key = `${labels.verb} ${labels.group}/${labels.version}/${labels.resource}/${labels.subresource}/${labels.scope} ${code}`;
+    let child = children.get(key);
+    if (!child) {
+      child = { total: total.labels({ ...labels, code: String(code) }), duration: duration.labels(labels) };
+      children.set(key, child);
+    }
+    return child;
+  };
+  return {
+    registry,
+    observe: ({ info, code, seconds, longRunning }) => {
+      const child = childFor(info, code);
+      child.total.inc();
+      if (!longRunning) child.duration.observe(seconds);
+    },
+    countAuthentication: (result) => authentications.inc({ result }),
+  };
+}
+
+function labelsOf(info: RequestInfo | undefined, served: ReadonlySet<string>) {
+  const verb = info && knownVerbs.has(info.verb) ? info.verb.toUpperCase() : 'OTHER';
+  const name = info
+    ? [info.apiGroup, info.resource, info.subresource].filter((part) => part !== '').join('/')
+    : '';
+  const known = info?.isResourceRequest === true && served.has(name);
+  return {
+    verb,
+    group: known ? info.apiGroup : '',
+    version: known ? info.apiVersion : '',
+    resource: known ? info.resource : '',
+    subresource: known ? info.subresource : '',
+    scope: known ? (info.name ? 'resource' : 'cluster') : '',
+    component: 'apiserver',
+  };
+}
+
+function inFlightGauges(registry: Registry, inFlight: InFlight): void {
+  new Gauge({
+    name: 'apiserver_current_inflight_requests',
+    help: 'Requests that are being answered, by kind.',
+    labelNames: ['request_kind'],
+    registers: [registry],
+    collect() {
+      this.set({ request_kind: 'readOnly' }, inFlight.counts.readOnly);
+      this.set({ request_kind: 'mutating' }, inFlight.counts.mutating);
+    },
+  });
+  new Gauge({
+    name: 'apiserver_longrunning_requests',
+    help: 'Watches, upgrades and proxied streams that are open.',
+    registers: [registry],
+    collect() {
+      this.set(inFlight.counts.longRunning);
+    },
+  });
+}

@@ -1,0 +1,67 @@
+import { respondText } from './status-response.ts';
+import type { Exchange } from './exchange.ts';
+
+/** A named check of a probe: a text says what is wrong, undefined that all is well. */
+export interface Check {
+  readonly name: string;
+  readonly check: () => string | undefined;
+}
+
+export interface Probes {
+  /** Answers /livez, /readyz, /healthz and the single checks below them; false when the path is none of these. */
+  handle(exchange: Exchange, path: string): boolean;
+}
+
+const ping: Check = { name: 'ping', check: () => undefined };
+
+/**
+ * kube-apiserver's probes (apiserver pkg/server/healthz): `ok`, or every check by name with `?verbose`; a failing one
+ * makes 500. Liveness never depends on the hub or on a cluster.
+ */
+export function createProbes(checks: { live: readonly Check[]; ready: readonly Check[] }): Probes {
+  const byPath: Record<string, readonly Check[]> = {
+    livez: [ping, ...checks.live],
+    readyz: [ping, ...checks.live, ...checks.ready],
+    healthz: [ping, ...checks.live, ...checks.ready],
+  };
+  return {
+    handle: (exchange, path) => {
+      const [, probe = '', single, ...rest] = path.split('/');
+      const known = byPath[probe];
+      if (!known || rest.length > 0) return false;
+      if (single === undefined) {
+        answerAll(exchange, probe, known);
+        return true;
+      }
+      const check = known.find(({ name }) => name === single);
+      if (!check) return false;
+      const failure = check.check();
+      respondText(
+        exchange,
+        failure === undefined ? 200 : 500,
+        failure === undefined ? 'ok' : `internal server error: ${failure}\n`,
+      );
+      return true;
+    },
+  };
+}
+
+function answerAll(exchange: Exchange, probe: string, checks: readonly Check[]): void {
+  const query = new URLSearchParams(exchange.target.split('?')[1] ?? '');
+  const excluded = new Set(query.getAll('exclude'));
+  let failed = false;
+  const lines = checks.map(({ name, check }) => {
+    if (excluded.delete(name)) return `[+]${name} excluded: ok\n`;
+    if (check() === undefined) return `[+]${name} ok\n`;
+    failed = true;
+    // The reason is for those who may read the log: probes answer anybody.
+    return `[-]${name} failed: reason withheld\n`;
+  });
+  if (excluded.size > 0) {
+    lines.push(
+      `warn: some health checks cannot be excluded: no matches for ${[...excluded].map((name) => JSON.stringify(name)).join(', ')}\n`,
+    );
+  }
+  if (failed) respondText(exchange, 500, `${lines.join('')}${probe} check failed\n`);
+  else respondText(exchange, 200, query.has('verbose') ? `${lines.join('')}${probe} check passed\n` : 'ok');
+}

@@ -1,0 +1,42 @@
+import type { InFlightLimits } from '../apiserver/in-flight.ts';
+
+/** Everything that can be set for the gateway, complete and checked. Durations are milliseconds. */
+export interface GatewayOptions {
+  readonly bindAddress: string;
+  readonly securePort: number;
+  readonly certDirectory: string;
+  readonly tlsCertFile: string | undefined;
+  readonly tlsPrivateKeyFile: string | undefined;
+  readonly tlsMinVersion: 'TLSv1.2' | 'TLSv1.3';
+  readonly tlsCipherSuites: readonly string[];
+  readonly disableHttp2: boolean;
+  readonly maxStreamsPerConnection: number;
+  readonly kubeconfig: string | undefined;
+  readonly authenticationKubeconfig: string | undefined;
+  readonly authorizationKubeconfig: string | undefined;
+  readonly skipAuthenticationLookup: boolean;
+  readonly tolerateAuthenticationLookupFailure: boolean;
+  readonly tokenCacheTtlMs: number;
+  readonly clientCaFile: string | undefined;
+  readonly requestHeader: {
+    readonly clientCaFile: string | undefined;
+    readonly allowedNames: readonly string[];
+    readonly usernameHeaders: readonly string[];
+    readonly groupHeaders: readonly string[];
+    readonly extraHeaderPrefixes: readonly string[];
+    readonly uidHeaders: readonly string[];
+  };
+  readonly alwaysAllowPaths: readonly string[];
+  readonly allowCacheTtlMs: number;
+  readonly denyCacheTtlMs: number;
+  readonly secretNamespace: string;
+  readonly requireClusterCa: boolean;
+  readonly execPluginAllowlist: readonly string[];
+  readonly userAgent: string;
+  readonly featureGates: ReadonlyMap<string, boolean>;
+  readonly inFlight: InFlightLimits;
+  readonly auditLogPath: string | undefined;
+  readonly shutdownDelayMs: number;
+  readonly shutdownGraceMs: number;
+  readonly verbosity: number;
+}

@@ -1,0 +1,92 @@
+/** Values in the forms that Kubernetes' flags take. Each throws an Error that says what is wrong with the text. */
+
+const unitMs: Record<string, number> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+/** A Go duration (`1m30s`) in milliseconds. */
+export function parseDuration(text: string): number {
+  if (text === '0') return 0;
+  if (!/^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/.test(text))
+    throw new Error(`${JSON.stringify(text)} is not a duration such as 10s or 1m30s`);
+  let total = 0;
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) {
+    total += Number(amount) * (unitMs[unit ?? ''] ?? 0);
+  }
+  return total;
+}
+
+/** As Go's strconv.ParseBool. */
+export function parseBoolean(text: string): boolean {
+  if (['1', 't', 'T', 'true', 'TRUE', 'True'].includes(text)) return true;
+  if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(text)) return false;
+  throw new Error(`${JSON.stringify(text)} is not true or false`);
+}
+
+export function parseInteger(text: string, range: { min: number; max: number }): number {
+  const value = Number(text);
+  if (!/^-?\d+$/.test(text) || value < range.min || value > range.max) {
+    throw new Error(`${JSON.stringify(text)} is not a whole number from ${range.min} to ${range.max}`);
+  }
+  return value;
+}
+
+/** Comma-separated; empty members are dropped, as Go's flag values of Kubernetes do. */
+export function parseList(text: string): string[] {
+  return text
+    .split(',')
+    .map((member) => member.trim())
+    .filter((member) => member !== '');
+}
+
+/** `Name=true,Other=false`; empty text and a trailing comma are fine. */
+export function parseFeatureGates(text: string): Map<string, boolean> {
+  const gates = new Map<string, boolean>();
+  for (const pair of parseList(text)) {
+    const [name = '', value] = pair.split('=', 2);
+    if (value === undefined) throw new Error(`missing bool value for feature gate ${JSON.stringify(name)}`);
+    gates.set(name.trim(), parseBoolean(value.trim()));
+  }
+  return gates;
+}
+
+/** Go's TLS 1.2 cipher suites by OpenSSL's names. TLS 1.3 suites are always on, as in Go. */
+const cipherSuites: Record<string, string> = {
+  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+  TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: 'ECDHE-RSA-AES128-GCM-SHA256',
+  TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: 'ECDHE-ECDSA-AES256-GCM-SHA384',
+  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: 'ECDHE-RSA-AES256-GCM-SHA384',
+  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-ECDSA-CHACHA20-POLY1305',
+  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-RSA-CHACHA20-POLY1305',
+  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305: 'ECDHE-ECDSA-CHACHA20-POLY1305',
+  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305: 'ECDHE-RSA-CHACHA20-POLY1305',
+  TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: 'ECDHE-ECDSA-AES128-SHA',
+  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: 'ECDHE-RSA-AES128-SHA',
+  TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: 'ECDHE-ECDSA-AES256-SHA',
+  TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA: 'ECDHE-RSA-AES256-SHA',
+  TLS_AES_128_GCM_SHA256: 'TLS_AES_128_GCM_SHA256',
+  TLS_AES_256_GCM_SHA384: 'TLS_AES_256_GCM_SHA384',
+  TLS_CHACHA20_POLY1305_SHA256: 'TLS_CHACHA20_POLY1305_SHA256',
+};
+
+/** OpenSSL's names of cipher suites that are written as Go writes them. */
+export function parseCipherSuites(text: string): string[] {
+  return parseList(text).map((name) => {
+    const suite = cipherSuites[name];
+    if (suite === undefined)
+      throw new Error(`cipher suite ${JSON.stringify(name)} is not known or not secure`);
+    return suite;
+  });
+}
+
+export function parseTlsVersion(text: string): 'TLSv1.2' | 'TLSv1.3' {
+  if (text === 'VersionTLS12') return 'TLSv1.2';
+  if (text === 'VersionTLS13') return 'TLSv1.3';
+  throw new Error(`${JSON.stringify(text)} is not VersionTLS12 or VersionTLS13`);
+}

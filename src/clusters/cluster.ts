@@ -1,0 +1,77 @@
+import type { Redacted } from '../base/redacted.ts';
+
+export const CREDENTIAL_TYPE_LABEL = 'cluster.core.oam.dev/cluster-credential-type';
+export const ENDPOINT_TYPE_LABEL = 'cluster.core.oam.dev/cluster-endpoint-type';
+export const HEALTHY_ANNOTATION = 'status.cluster.core.oam.dev/healthy';
+export const HEALTHY_REASON_ANNOTATION = 'status.cluster.core.oam.dev/healthy-reason';
+
+/** How a cluster's certificate is judged. `none`: the Secret has no CA, and the connection is not verified. */
+export type ServerTrust =
+  { readonly type: 'ca'; readonly caPem: string } | { readonly type: 'system' } | { readonly type: 'none' };
+
+/** Where a cluster's API server is. */
+export interface Endpoint {
+  /** As the Secret has it, without a trailing line end: for people. */
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  /** What goes into Host and :authority: the cluster's own host[:port], never the hub's. */
+  readonly authority: string;
+  /** The path below which the API is served, without a trailing slash; usually empty. */
+  readonly basePath: string;
+  readonly trust: ServerTrust;
+  /** An egress proxy (http, https or socks5 URL); it may hold a password. */
+  readonly proxyUrl?: Redacted<string>;
+}
+
+/** A command that prints an ExecCredential (client.authentication.k8s.io). */
+export interface ExecConfig {
+  readonly apiVersion: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value: string }[];
+  readonly provideClusterInfo: boolean;
+}
+
+export type Credential =
+  | { readonly type: 'ServiceAccountToken'; readonly authorization: Redacted<string> }
+  | {
+      readonly type: 'X509Certificate';
+      readonly certificatePem: string;
+      readonly privateKeyPem: Redacted<string>;
+    }
+  | { readonly type: 'Dynamic'; readonly exec: Redacted<ExecConfig>; readonly fingerprint: string };
+
+/** What is known of a registered cluster, whether it can be used or not. */
+export interface ClusterFacts {
+  readonly name: string;
+  readonly creationTimestamp: string | undefined;
+  readonly resourceVersion: string;
+  /** Labels that are the user's own. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** As written; may be a value that nobody knows. */
+  readonly credentialType: string;
+  readonly endpointType: string;
+  /** As the endpoint is written, for people; undefined when there is none. */
+  readonly endpointUrl: string | undefined;
+  readonly health: { readonly healthy: boolean; readonly reason: string } | undefined;
+}
+
+export interface Cluster extends ClusterFacts {
+  readonly type: 'accepted';
+  readonly endpoint: Endpoint;
+  readonly credential: Credential;
+  /** Of endpoint and TLS material only: a new label, health note or token keeps the connections. */
+  readonly accessFingerprint: string;
+}
+
+/** A Secret that says it is a cluster, but cannot be used as one: shown with its reason, answers 503. */
+export interface RejectedCluster extends ClusterFacts {
+  readonly type: 'rejected';
+  /** CamelCase, for a condition. */
+  readonly reason: string;
+  /** For people; never a secret value. */
+  readonly message: string;
+}
+
+export type ClusterRecord = Cluster | RejectedCluster;

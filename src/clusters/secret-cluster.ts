@@ -1,0 +1,263 @@
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { errorText } from '../base/failure.ts';
+import { Redacted } from '../base/redacted.ts';
+import {
+  CREDENTIAL_TYPE_LABEL,
+  ENDPOINT_TYPE_LABEL,
+  HEALTHY_ANNOTATION,
+  HEALTHY_REASON_ANNOTATION,
+} from './cluster.ts';
+import type {
+  ClusterFacts,
+  ClusterRecord,
+  Credential,
+  Endpoint,
+  ExecConfig,
+  ServerTrust,
+} from './cluster.ts';
+import type { Secret } from './secret.ts';
+
+export interface SecretClusterOptions {
+  /** Refuses a Secret without a CA instead of connecting unverified (`--require-cluster-ca`). */
+  readonly requireCa: boolean;
+}
+
+/** Why a Secret is no usable cluster; becomes a RejectedCluster, never leaves this file. */
+class Rejection extends Error {
+  readonly reason: string;
+  constructor(reason: string, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/**
+ * Makes a cluster of a labelled Secret (contract kubevela.md 2.1). Pure: runs no plugin, opens no connection. Whatever
+ * cannot be read makes this one cluster rejected, with the reason in it.
+ */
+export function clusterFromSecret(secret: Secret, options: SecretClusterOptions): ClusterRecord {
+  const facts = factsOf(secret);
+  try {
+    const endpoint = endpointOf(secret, facts, options);
+    const credential = credentialOf(secret, facts);
+    return {
+      type: 'accepted',
+      ...facts,
+      endpoint,
+      credential,
+      accessFingerprint: fingerprint(endpoint, credential),
+    };
+  } catch (error) {
+    const reason = error instanceof Rejection ? error.reason : 'InvalidSecret';
+    return { type: 'rejected', ...facts, reason, message: errorText(error) };
+  }
+}
+
+function factsOf({ metadata, data }: Secret): ClusterFacts {
+  const labels = metadata.labels ?? {};
+  const annotations = metadata.annotations ?? {};
+  const healthy = annotations[HEALTHY_ANNOTATION];
+  return {
+    name: metadata.name,
+    creationTimestamp: metadata.creationTimestamp ?? undefined,
+    resourceVersion: metadata.resourceVersion ?? '',
+    labels: Object.fromEntries(
+      Object.entries(labels).filter(([key]) => !key.startsWith('cluster.core.oam.dev/')),
+    ),
+    credentialType: labels[CREDENTIAL_TYPE_LABEL] ?? '',
+    endpointType: labels[ENDPOINT_TYPE_LABEL] ?? 'Const',
+    endpointUrl: endpointText(data.endpoint?.reveal()),
+    health:
+      healthy === undefined
+        ? undefined
+        : { healthy: /^(?:1|t|true)$/i.test(healthy), reason: annotations[HEALTHY_REASON_ANNOTATION] ?? '' },
+  };
+}
+
+const endpointText = (value: string | undefined) => value?.replace(/\r?\n$/, '');
+
+function endpointOf(secret: Secret, facts: ClusterFacts, options: SecretClusterOptions): Endpoint {
+  if (facts.endpointType === 'ClusterProxy') {
+    throw new Rejection(
+      'UnsupportedEndpointType',
+      'clusters behind a tunnel (endpoint type ClusterProxy) are not served yet',
+    );
+  }
+  if (facts.endpointType !== 'Const') {
+    throw new Rejection(
+      'UnsupportedEndpointType',
+      `unsupported cluster gateway endpoint type ${quoted(facts.endpointType)}`,
+    );
+  }
+  if (!facts.endpointUrl) throw new Rejection('MissingEndpoint', 'missing data key: endpoint');
+  const url = parseEndpoint(facts.endpointUrl);
+  const trust = trustOf(secret);
+  if (trust.type === 'none' && options.requireCa) {
+    throw new Rejection(
+      'MissingCA',
+      'the Secret has no CA (data key ca.crt), and --require-cluster-ca is set',
+    );
+  }
+  const proxyUrl = proxyUrlOf(secret);
+  return {
+    url: facts.endpointUrl,
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? 443 : Number(url.port),
+    authority: url.host,
+    basePath: url.pathname.replace(/\/+$/, ''),
+    trust,
+    ...(proxyUrl === undefined ? {} : { proxyUrl: new Redacted(proxyUrl) }),
+  };
+}
+
+function parseEndpoint(text: string): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new Rejection('InvalidEndpoint', `the endpoint ${quoted(text)} is not a URL`);
+  }
+  if (url.protocol !== 'https:') throw new Rejection('InvalidEndpoint', 'the endpoint must be an https URL');
+  // Userinfo would be a credential in a place that is shown; a query or fragment would mix with the caller's.
+  if (url.username !== '' || url.password !== '')
+    throw new Rejection('InvalidEndpoint', 'the endpoint must not have userinfo');
+  if (url.search !== '' || url.hash !== '') {
+    throw new Rejection('InvalidEndpoint', 'the endpoint must not have a query or a fragment');
+  }
+  return url;
+}
+
+/** Both keys absent: not verified, as existing Secrets rely on it. Present but empty: the system's CAs. */
+function trustOf({ data }: Secret): ServerTrust {
+  const caPem = (data['ca.crt'] ?? data.ca)?.reveal();
+  if (caPem === undefined) return { type: 'none' };
+  if (caPem.trim() === '') return { type: 'system' };
+  const blocks = caPem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0)
+    throw new Rejection('InvalidCA', 'the CA (data key ca.crt) holds no PEM certificate');
+  for (const block of blocks) parseCertificate(block, 'InvalidCA', 'the CA (data key ca.crt) cannot be read');
+  return { type: 'ca', caPem };
+}
+
+function proxyUrlOf({ data }: Secret): string | undefined {
+  const text = data['proxy-url']?.reveal().trim();
+  if (!text) return undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  // The text itself is not repeated: it may hold a password.
+  if (!url || !['http:', 'https:', 'socks5:', 'socks5h:'].includes(url.protocol) || url.hostname === '') {
+    throw new Rejection('InvalidProxyURL', 'the data key proxy-url must be an http, https or socks5 URL');
+  }
+  return text;
+}
+
+function credentialOf(secret: Secret, facts: ClusterFacts): Credential {
+  switch (facts.credentialType) {
+    case 'ServiceAccountToken':
+      return tokenCredential(secret);
+    case 'X509Certificate':
+      return certificateCredential(secret);
+    case 'Dynamic':
+      return execCredential(secret);
+    default:
+      throw new Rejection(
+        'UnsupportedCredentialType',
+        `unsupported cluster credential type ${quoted(facts.credentialType)}`,
+      );
+  }
+}
+
+function required({ data }: Secret, key: string): string {
+  const value = data[key]?.reveal();
+  if (value === undefined || value === '')
+    throw new Rejection('MissingCredential', `missing secret data key: ${key}`);
+  return value;
+}
+
+function tokenCredential(secret: Secret): Credential {
+  const token = required(secret, 'token').trim();
+  // A token with a line end in it would be a header line of its own.
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw new Rejection('InvalidCredential', 'the token is empty or holds characters that no header may');
+  return { type: 'ServiceAccountToken', authorization: new Redacted(`Bearer ${token}`) };
+}
+
+function certificateCredential(secret: Secret): Credential {
+  const certificatePem = required(secret, 'tls.crt');
+  const privateKeyPem = required(secret, 'tls.key');
+  checkKeyPair(certificatePem, privateKeyPem);
+  return { type: 'X509Certificate', certificatePem, privateKeyPem: new Redacted(privateKeyPem) };
+}
+
+function checkKeyPair(certificatePem: string, privateKeyPem: string): void {
+  const certificate = parseCertificate(
+    certificatePem,
+    'InvalidCredential',
+    'the client certificate (data key tls.crt) cannot be read',
+  );
+  let matches: boolean;
+  try {
+    matches = certificate.checkPrivateKey(createPrivateKey(privateKeyPem));
+  } catch {
+    // OpenSSL's text may quote what it read.
+    throw new Rejection('InvalidCredential', 'the private key (data key tls.key) cannot be read');
+  }
+  if (!matches)
+    throw new Rejection('InvalidCredential', 'the private key does not belong to the client certificate');
+}
+
+function parseCertificate(pem: string, reason: string, message: string): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    throw new Rejection(reason, message);
+  }
+}
+
+const execShape = z.object({
+  apiVersion: z.enum(['client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1']),
+  command: z.string().min(1),
+  args: z.array(z.string()).nullish(),
+  env: z.array(z.object({ name: z.string().min(1), value: z.string() })).nullish(),
+  provideClusterInfo: z.boolean().nullish(),
+});
+
+function execCredential(secret: Secret): Credential {
+  const text = required(secret, 'exec');
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw new Rejection('InvalidCredential', 'failed to decode exec config JSON from secret data');
+  }
+  const result = execShape.safeParse(parsed);
+  if (!result.success) {
+    const fields = result.error.issues.map((issue) => issue.path.join('.') || 'exec').join(', ');
+    throw new Rejection('InvalidCredential', `the exec config is missing or has wrong values in: ${fields}`);
+  }
+  const { apiVersion, command, args, env, provideClusterInfo } = result.data;
+  const exec: ExecConfig = {
+    apiVersion,
+    command,
+    args: args ?? [],
+    env: env ?? [],
+    provideClusterInfo: provideClusterInfo ?? false,
+  };
+  return { type: 'Dynamic', exec: new Redacted(exec), fingerprint: sha256(text) };
+}
+
+function fingerprint(endpoint: Endpoint, credential: Credential): string {
+  const tls =
+    credential.type === 'X509Certificate'
+      ? [credential.certificatePem, sha256(credential.privateKeyPem.reveal())]
+      : [credential.type];
+  const { host, port, trust, proxyUrl } = endpoint;
+  return sha256(JSON.stringify([host, port, trust, proxyUrl?.reveal() ?? null, tls]));
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+const quoted = (text: string) => JSON.stringify(text.slice(0, 200));
+
+/** The server name for SNI: undefined for an IP address (RFC 6066 3). */
+export const serverNameOf = ({ host }: Endpoint) => (isIP(host) === 0 ? host : undefined);

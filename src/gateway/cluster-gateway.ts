@@ -1,0 +1,100 @@
+import type { ClusterRecord } from '../clusters/cluster.ts';
+import type { KubeObject } from '../kube/object-meta.ts';
+import { GROUP, VERSION } from './api-group.ts';
+
+export interface ClusterGatewayCondition {
+  readonly type: 'Accepted' | 'ServerVerified';
+  readonly status: 'True' | 'False';
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** A registered cluster as the API shows it. Credentials, proxy URLs and plugin configurations are never in it. */
+export interface ClusterGateway extends KubeObject {
+  readonly kind: 'ClusterGateway';
+  readonly spec: {
+    readonly provider: string;
+    readonly access: {
+      readonly endpoint?: {
+        readonly type: string;
+        readonly const?: {
+          readonly address: string;
+          readonly caBundle?: string;
+          readonly insecure?: boolean;
+        };
+      };
+      readonly credential?: { readonly type: string };
+    };
+  };
+  readonly status: {
+    readonly healthy: boolean;
+    readonly healthyReason?: string;
+    readonly conditions: readonly ClusterGatewayCondition[];
+  };
+}
+
+/** Shows a cluster as a ClusterGateway; pure. */
+export function clusterGatewayFrom(record: ClusterRecord, options: { showHealth: boolean }): ClusterGateway {
+  const health = options.showHealth ? record.health : undefined;
+  return {
+    apiVersion: `${GROUP}/${VERSION}`,
+    kind: 'ClusterGateway',
+    metadata: {
+      name: record.name,
+      ...(record.resourceVersion === '' ? {} : { resourceVersion: record.resourceVersion }),
+      ...(record.creationTimestamp === undefined ? {} : { creationTimestamp: record.creationTimestamp }),
+      ...(Object.keys(record.labels).length === 0 ? {} : { labels: record.labels }),
+    },
+    spec: {
+      provider: '',
+      access: {
+        endpoint: endpointOf(record),
+        ...(record.credentialType === '' ? {} : { credential: { type: record.credentialType } }),
+      },
+    },
+    status: {
+      healthy: health?.healthy ?? false,
+      ...(health?.reason ? { healthyReason: health.reason } : {}),
+      conditions: conditionsOf(record),
+    },
+  };
+}
+
+function endpointOf(record: ClusterRecord) {
+  if (record.type === 'accepted') {
+    const { url, trust } = record.endpoint;
+    return {
+      type: record.endpointType,
+      const: {
+        address: url,
+        ...(trust.type === 'ca' ? { caBundle: Buffer.from(trust.caPem).toString('base64') } : {}),
+        ...(trust.type === 'none' ? { insecure: true } : {}),
+      },
+    };
+  }
+  // The address of a rejected cluster may hold what it was rejected for: a password in its userinfo.
+  return { type: record.endpointType };
+}
+
+function conditionsOf(record: ClusterRecord): ClusterGatewayCondition[] {
+  if (record.type === 'rejected') {
+    return [{ type: 'Accepted', status: 'False', reason: record.reason, message: record.message }];
+  }
+  const accepted = { type: 'Accepted', status: 'True', reason: 'Valid', message: '' } as const;
+  switch (record.endpoint.trust.type) {
+    case 'ca':
+      return [accepted, { type: 'ServerVerified', status: 'True', reason: 'OwnCA', message: '' }];
+    case 'system':
+      return [accepted, { type: 'ServerVerified', status: 'True', reason: 'SystemCAs', message: '' }];
+    case 'none':
+      return [
+        accepted,
+        {
+          type: 'ServerVerified',
+          status: 'False',
+          reason: 'NoCA',
+          message: "the Secret has no CA (data key ca.crt): the cluster's certificate is not verified",
+        },
+      ];
+  }
+}

@@ -1,0 +1,63 @@
+import { Counter, Gauge } from 'prom-client';
+import type { Registry } from 'prom-client';
+import type { ClusterRegistry } from '../clusters/registry.ts';
+import type { ClusterTransports } from '../proxy/cluster-transports.ts';
+
+export interface GatewayMetrics {
+  observe(cluster: string, code: number): void;
+}
+
+/** What the gateway itself counts: by cluster, never by caller, path or anything else that callers make up. */
+export function createGatewayMetrics(
+  registry: Registry,
+  clusters: ClusterRegistry,
+  transports: ClusterTransports,
+): GatewayMetrics {
+  const requests = new Counter({
+    name: 'cluster_gateway_proxied_requests_total',
+    help: 'Requests carried to clusters, by cluster and status code.',
+    labelNames: ['cluster', 'code'],
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'cluster_gateway_clusters',
+    help: 'Registered clusters by state: accepted, rejected, and (of the accepted ones) unverified, whose certificate is not checked.',
+    labelNames: ['state'],
+    registers: [registry],
+    collect() {
+      const records = clusters.list();
+      const accepted = records.filter((record) => record.type === 'accepted');
+      this.set({ state: 'accepted' }, accepted.length);
+      this.set({ state: 'rejected' }, records.length - accepted.length);
+      this.set(
+        { state: 'unverified' },
+        accepted.filter(({ endpoint }) => endpoint.trust.type === 'none').length,
+      );
+    },
+  });
+  new Gauge({
+    name: 'cluster_gateway_target_connections',
+    help: 'Open connections to clusters by kind.',
+    labelNames: ['kind'],
+    registers: [registry],
+    collect() {
+      for (const [kind, count] of Object.entries(transports.connections())) this.set({ kind }, count);
+    },
+  });
+  // A cluster that is gone takes its series along, so that their number is bounded by the clusters that exist.
+  const codes = new Map<string, Set<string>>();
+  clusters.subscribe((change) => {
+    if (change.type !== 'changed' || change.record) return;
+    for (const code of codes.get(change.name) ?? []) requests.remove({ cluster: change.name, code });
+    codes.delete(change.name);
+  });
+  return {
+    observe: (cluster, code) => {
+      if (!clusters.get(cluster)) return;
+      const text = String(code);
+      const known = codes.get(cluster) ?? new Set();
+      codes.set(cluster, known.add(text));
+      requests.inc({ cluster, code: text });
+    },
+  };
+}

@@ -1,0 +1,135 @@
+import type { Admitted, Route } from '../apiserver/admission.ts';
+import type { Exchange } from '../apiserver/exchange.ts';
+import type { RequestClass } from '../apiserver/in-flight.ts';
+import { statusErrorOf } from '../apiserver/status-response.ts';
+import { allHeaders } from '../base/header-lines.ts';
+import type { Cluster } from '../clusters/cluster.ts';
+import type { CredentialResolver } from '../clusters/credential.ts';
+import type { ClusterRegistry } from '../clusters/registry.ts';
+import { parseQuery } from '../kube/query.ts';
+import { requestInfo } from '../kube/request-info.ts';
+import type { RequestInfo } from '../kube/request-info.ts';
+import { StatusError, notFound } from '../kube/status.ts';
+import type { ResourceName } from '../kube/status.ts';
+import type { ClusterTransports } from './cluster-transports.ts';
+import { forward } from './forward.ts';
+import { forwardedFor, requestHeaders } from './headers.ts';
+import type { IdentityHeaders } from './headers.ts';
+import { parseProxyTarget } from './target.ts';
+import type { ProxyTarget } from './target.ts';
+import { carryUpgrade } from './upgrade.ts';
+
+export interface ClusterProxyOptions {
+  /** `/apis/<group>/<version>/<resource>`: what stands before `/<name>/proxy`. */
+  readonly prefix: string;
+  readonly resource: ResourceName;
+  readonly registry: ClusterRegistry;
+  readonly credentials: CredentialResolver;
+  readonly transports: ClusterTransports;
+  /** Read for each request: the hub may change them while we run. */
+  readonly identityHeaders: () => IdentityHeaders;
+  readonly observe?: (cluster: string, code: number) => void;
+}
+
+/** Carries requests to clusters: one function makes the route of a request under `/proxy`. */
+export function createClusterProxy(
+  options: ClusterProxyOptions,
+): (info: RequestInfo, exchange: Exchange) => Route {
+  return (info, exchange) => {
+    const target = parseProxyTarget(exchange.target, options.prefix, info);
+    const requestClass = classOf(exchange, target);
+    return {
+      requestClass,
+      handle: (_, admitted) =>
+        carry({ exchange, admitted, target, longRunning: requestClass === 'longRunning' }, options),
+    };
+  };
+}
+
+/** Subresources whose requests last as long as their caller likes. */
+const streamingSubresources = new Set(['exec', 'attach', 'portforward', 'proxy']);
+
+function classOf(exchange: Exchange, { path, query }: ProxyTarget): RequestClass {
+  if (exchange.isUpgrade) return 'longRunning';
+  const inner = requestInfo(exchange.method, path + query);
+  if (inner.verb === 'watch' || streamingSubresources.has(inner.subresource)) return 'longRunning';
+  if (inner.subresource === 'log' && parseQuery(query.slice(1)).flag('follow')) return 'longRunning';
+  return exchange.method === 'GET' || exchange.method === 'HEAD' ? 'readOnly' : 'mutating';
+}
+
+interface ProxiedRequest {
+  readonly exchange: Exchange;
+  readonly admitted: Admitted;
+  readonly target: ProxyTarget;
+  readonly longRunning: boolean;
+}
+
+async function carry(request: ProxiedRequest, options: ClusterProxyOptions): Promise<void> {
+  const name = request.target.cluster;
+  const cluster = await findCluster(name, request.exchange.signal, options);
+  try {
+    const code = await send(request, cluster, options);
+    options.observe?.(name, code);
+    if (code === 401) options.credentials.reject(cluster);
+  } catch (error) {
+    const { group, resource: kind } = options.resource;
+    const failure = statusErrorOf(error, {
+      prefix: `error trying to reach cluster ${JSON.stringify(name)}`,
+      details: { name, group, kind },
+    });
+    options.observe?.(name, failure.status.code);
+    throw failure;
+  }
+}
+
+async function findCluster(
+  name: string,
+  signal: AbortSignal,
+  options: ClusterProxyOptions,
+): Promise<Cluster> {
+  const { registry, resource } = options;
+  const record = registry.get(name) ?? (await registry.find(name, signal));
+  if (!record) throw notFound(resource, name);
+  if (record.type === 'rejected') {
+    throw new StatusError(
+      'ServiceUnavailable',
+      `cluster ${JSON.stringify(name)} cannot be used: ${record.message}`,
+      {
+        details: {
+          name,
+          group: resource.group,
+          kind: resource.resource,
+          causes: [{ reason: record.reason, message: record.message }],
+        },
+      },
+    );
+  }
+  return record;
+}
+
+async function send(
+  request: ProxiedRequest,
+  cluster: Cluster,
+  options: ClusterProxyOptions,
+): Promise<number> {
+  const { exchange, admitted, target, longRunning } = request;
+  const resolved = options.credentials.resolve(cluster);
+  const credential = resolved instanceof Promise ? await resolved : resolved;
+  const before = admitted.frontProxy ? allHeaders(exchange.headers, 'x-forwarded-for').join(', ') : undefined;
+  const outgoing = {
+    method: exchange.method,
+    target: cluster.endpoint.basePath + target.path + target.query,
+    authority: cluster.endpoint.authority,
+    headers: requestHeaders(exchange.headers, {
+      identityHeaders: options.identityHeaders(),
+      authorization: credential.authorization?.reveal(),
+      auditId: admitted.auditId,
+      forwardedFor: forwardedFor(before, exchange.connection.remoteAddress),
+    }),
+    longRunning,
+  };
+  const transport = options.transports.get(cluster, credential);
+  return exchange.isUpgrade
+    ? carryUpgrade(exchange, transport, outgoing)
+    : forward(exchange, transport, outgoing);
+}

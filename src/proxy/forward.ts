@@ -1,0 +1,38 @@
+import type { Exchange } from '../apiserver/exchange.ts';
+import { firstHeader } from '../base/header-lines.ts';
+import { StatusError } from '../kube/status.ts';
+import type { IncomingResponse, OutgoingRequest, Transport } from '../net/transport.ts';
+import { responseHeaders } from './headers.ts';
+
+export type Outgoing = Omit<OutgoingRequest, 'signal' | 'body'>;
+
+/** Carries one ordinary request to the target and its answer back; gives the target's status. */
+export async function forward(exchange: Exchange, transport: Transport, outgoing: Outgoing): Promise<number> {
+  const response = await transport.request({
+    ...outgoing,
+    ...(exchange.body ? { body: exchange.body } : {}),
+    signal: exchange.signal,
+  });
+  relay(exchange, response);
+  return response.status;
+}
+
+/** Gives the target's answer to the caller, untouched but for what belongs to one connection. */
+export function relay(exchange: Exchange, response: IncomingResponse): void {
+  const { status, headers, body } = response;
+  if (isRedirect(response)) {
+    // A redirect could send the caller, or its credentials, to a place of the cluster's choosing (CVE-2022-3172);
+    // kube-aggregator refuses it in the same way.
+    body.destroy();
+    throw new StatusError(
+      'BadGateway',
+      'the cluster attempted to redirect this request, which is not permitted',
+    );
+  }
+  const trailers = firstHeader(headers, 'trailer') === undefined ? {} : { trailers: response.trailers };
+  exchange.stream(status, responseHeaders(headers), { body, ...trailers });
+}
+
+function isRedirect({ status, headers }: IncomingResponse): boolean {
+  return status >= 300 && status < 400 && status !== 304 && firstHeader(headers, 'location') !== undefined;
+}
