@@ -308,6 +308,20 @@ describe('what only openssl issues', () => {
     }
   });
 
+  test('an authority of another name with the same key', async () => {
+    const top = opensslAuthority(['basicConstraints=critical,CA:TRUE']);
+    const [config, key, out] = ['cnf', 'key', 'renamed.pem'].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const args = ['req', '-x509', '-config', config, '-key', key, '-subj', '/CN=renamed', '-out', out];
+    execFileSync('openssl', args, { stdio: 'pipe' });
+    const renamed = { certificatePem: readFileSync(out, 'utf8'), privateKeyPem: top.privateKeyPem };
+    expect(verify([renamed], [await issue(user(), top)])).toEqual(refused(/unknown authority/));
+    expect(verify([renamed], [await issue(user(), renamed)])).toEqual(accepted);
+  });
+
   test('a search among authorities without key identifiers is bounded', async () => {
     const decoys = Array.from({ length: 12 }, () => opensslAuthority(['basicConstraints=critical,CA:TRUE']));
     const [signer] = decoys;
