@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 import { Readable } from 'node:stream';
@@ -187,7 +188,7 @@ describe('the listener', () => {
       exchange.stream(200, [], { body });
     });
     const request = https.get({ host: '127.0.0.1', port, rejectUnauthorized: false, agent: false });
-    const [response] = (await once(request, 'response')) as [import('node:http').IncomingMessage];
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
     bodies[0]?.push('half');
     await once(response, 'data');
     bodies[0]?.destroy(new Error('the target died'));

@@ -2,7 +2,7 @@ import { constants as cryptoConstants } from 'node:crypto';
 import { createServer as createHttpServer } from 'node:http';
 import type { Server as HttpServer } from 'node:http';
 import { constants as h2, performServerHandshake } from 'node:http2';
-import type { ServerHttp2Session } from 'node:http2';
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { createServer as createTlsServer } from 'node:tls';
 import type { SecureVersion, TLSSocket, TlsOptions } from 'node:tls';
 import type { AddressInfo } from 'node:net';
@@ -78,7 +78,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   });
   tls.maxConnections = limits.maxConnections;
   // A broken handshake is the client's affair: port scans and probes make them all day.
-  tls.on('tlsClientError', (error) => options.log.debug({ err: error }, 'TLS handshake failed'));
+  tls.on('tlsClientError', (error: Error) => options.log.debug({ err: error }, 'TLS handshake failed'));
   tls.on('secureConnection', (socket: TLSSocket) => {
     sockets.add(socket);
     socket.on('error', () => {});
@@ -99,7 +99,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       resolve();
     });
   });
-  tls.on('error', (error) => options.log.error({ err: error }, 'listener failed'));
+  tls.on('error', (error: Error) => options.log.error({ err: error }, 'listener failed'));
   return {
     port: (tls.address() as AddressInfo).port,
     setCertificate: (certificate) => tls.setSecureContext(tlsOptions({ ...options, certificate })),
@@ -165,6 +165,14 @@ function createHttp1Server(
   return server;
 }
 
+/** What Node gives with a new stream: flags and the lines as they came stand behind the joined headers. */
+type StreamEvent = [
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: string[],
+];
+
 function serveHttp2(socket: TLSSocket, options: ProtocolOptions & { log: Log }): ServerHttp2Session {
   const { limits, handle, log } = options;
   const session = performServerHandshake(socket, {
@@ -185,8 +193,8 @@ function serveHttp2(socket: TLSSocket, options: ProtocolOptions & { log: Log }):
   // Bodies of many uploads share this connection's window.
   session.setLocalWindowSize(8 * 1024 * 1024);
   const connection = new ClientConnection(socket);
-  session.on('error', (error) => log.debug({ err: error }, 'HTTP/2 session failed'));
-  session.on('stream', (stream, headers, flags, rawHeaders) => {
+  session.on('error', (error: Error) => log.debug({ err: error }, 'HTTP/2 session failed'));
+  session.on('stream', (...[stream, headers, flags, rawHeaders]: StreamEvent) => {
     const endOfStream = (flags & h2.NGHTTP2_FLAG_END_STREAM) !== 0;
     handle(new Http2Exchange({ stream, headers, rawHeaders, endOfStream, connection }));
   });

@@ -49,19 +49,17 @@ export function createProbes(checks: { live: readonly Check[]; ready: readonly C
 function answerAll(exchange: Exchange, probe: string, checks: readonly Check[]): void {
   const query = new URLSearchParams(exchange.target.split('?')[1] ?? '');
   const excluded = new Set(query.getAll('exclude'));
-  let failed = false;
-  const lines = checks.map(({ name, check }) => {
-    if (excluded.delete(name)) return `[+]${name} excluded: ok\n`;
-    if (check() === undefined) return `[+]${name} ok\n`;
-    failed = true;
+  const failing = new Set(checks.filter(({ name, check }) => !excluded.has(name) && check() !== undefined));
+  const lines = checks.map((check) => {
+    if (excluded.delete(check.name)) return `[+]${check.name} excluded: ok\n`;
     // The reason is for those who may read the log: probes answer anybody.
-    return `[-]${name} failed: reason withheld\n`;
+    return failing.has(check) ? `[-]${check.name} failed: reason withheld\n` : `[+]${check.name} ok\n`;
   });
   if (excluded.size > 0) {
     lines.push(
       `warn: some health checks cannot be excluded: no matches for ${[...excluded].map((name) => JSON.stringify(name)).join(', ')}\n`,
     );
   }
-  if (failed) respondText(exchange, 500, `${lines.join('')}${probe} check failed\n`);
+  if (failing.size > 0) respondText(exchange, 500, `${lines.join('')}${probe} check failed\n`);
   else respondText(exchange, 200, query.has('verbose') ? `${lines.join('')}${probe} check passed\n` : 'ok');
 }

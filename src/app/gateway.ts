@@ -1,12 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { createApiServer } from '../apiserver/api-server.ts';
+import type { ConnectEngine } from '../apiserver/api-server.ts';
 import { createAuditLog } from '../apiserver/audit.ts';
 import { createAuthenticator } from '../apiserver/authenticator.ts';
 import { createAuthorizer } from '../apiserver/authorizer.ts';
+import type { Exchange } from '../apiserver/exchange.ts';
 import { createInFlight } from '../apiserver/in-flight.ts';
 import { listen } from '../apiserver/listener.ts';
 import type { Listener } from '../apiserver/listener.ts';
 import { createProbes } from '../apiserver/probes.ts';
+import type { Check } from '../apiserver/probes.ts';
 import { createResourceApi } from '../apiserver/resource-api.ts';
 import type { Log } from '../base/log.ts';
 import { Scope } from '../base/scope.ts';
@@ -24,6 +28,7 @@ import { createClusterProxy } from '../proxy/cluster-proxy.ts';
 import { createClusterTransports } from '../proxy/cluster-transports.ts';
 import type { ClusterTransports } from '../proxy/cluster-transports.ts';
 import { createGatewayAuthentication } from './authentication.ts';
+import type { GatewayAuthentication } from './authentication.ts';
 import { createDirectTransports } from './direct-transports.ts';
 import type { GatewayOptions } from './gateway-options.ts';
 import { createServingCertificate } from './serving-certificate.ts';
@@ -49,30 +54,73 @@ export async function createGateway(options: GatewayOptions, log: Log): Promise<
   }
 }
 
+/** What most parts are made with. */
+interface Base {
+  readonly options: GatewayOptions;
+  readonly log: Log;
+  readonly scope: Scope;
+  readonly metrics: Registry;
+  readonly state: { synced: boolean; stopping: boolean };
+  /** Fires when watches are to end. */
+  readonly endWatches: AbortController;
+}
+
 async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise<Gateway> {
   const state = { synced: false, stopping: false };
-  const stopping = new AbortController();
-  const metricsRegistry = new Registry();
-  const auditLog =
-    options.auditLogPath === undefined
-      ? undefined
-      : scope.own(createAuditLog({ path: options.auditLogPath, log }));
+  const base: Base = {
+    options,
+    log,
+    scope,
+    metrics: new Registry(),
+    state,
+    endWatches: new AbortController(),
+  };
   const certificate = scope.own(await createServingCertificate(options, log));
-  const clients = hubClients(options, scope, log);
+  const clients = hubClients(base);
   const authentication = await createGatewayAuthentication({
     options,
     client: clients.authentication,
     scope,
     log,
   });
-  const registry = scope.own(
-    createSecretRegistry({
-      client: clients.core,
-      namespace: options.secretNamespace,
-      requireCa: options.requireClusterCa,
-      log,
-    }),
-  );
+  const clusters = composeClusters(base, clients.core);
+  const handle = await composeServer(base, { clients, authentication, clusters });
+  const listener = await listen({
+    host: options.bindAddress,
+    port: options.securePort,
+    certificate: certificate.current(),
+    minTlsVersion: options.tlsMinVersion,
+    ...(options.tlsCipherSuites.length > 0 ? { cipherSuites: options.tlsCipherSuites } : {}),
+    disableHttp2: options.disableHttp2,
+    limits: { maxStreamsPerConnection: options.maxStreamsPerConnection },
+    handle,
+    log,
+  });
+  scope.own({ destroy: (reason) => listener.destroy(reason) });
+  scope.onEnd(certificate.onChange((next) => listener.setCertificate(next)));
+  log.info({ address: options.bindAddress, port: listener.port }, 'listening');
+  const { registry } = clusters;
+  const ready = Promise.all([registry.synced(scope.signal), authentication.synced(scope.signal)]).then(() => {
+    state.synced = true;
+    log.info({ clusters: registry.list().length }, 'ready');
+  });
+  ready.catch(() => undefined);
+  return {
+    port: listener.port,
+    ready,
+    stop: () => stopGateway(base, listener),
+    destroy: () => scope.destroy(new Error('the gateway was destroyed')),
+  };
+}
+
+interface Clusters {
+  readonly registry: ClusterRegistry;
+  readonly transports: ClusterTransports;
+}
+
+function composeClusters({ options, log, scope }: Base, client: HubClient): Clusters {
+  const { secretNamespace: namespace, requireClusterCa: requireCa } = options;
+  const registry = scope.own(createSecretRegistry({ client, namespace, requireCa, log }));
   const transports = scope.own(createClusterTransports(createDirectTransports()));
   scope.onEnd(
     registry.subscribe((change) => {
@@ -80,26 +128,24 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
       transports.changed(change.name, change.record?.type === 'accepted' ? change.record : undefined);
     }),
   );
-  const gatewayMetrics = createGatewayMetrics(metricsRegistry, registry, transports);
+  return { registry, transports };
+}
+
+interface ServerParts {
+  readonly clients: HubClients;
+  readonly authentication: GatewayAuthentication;
+  readonly clusters: Clusters;
+}
+
+async function composeServer(base: Base, parts: ServerParts): Promise<(exchange: Exchange) => void> {
+  const { options, log, scope, metrics, state } = base;
+  const { clients, authentication, clusters } = parts;
   const showHealth = options.featureGates.get('HealthinessCheck') ?? false;
+  const resource = scope.own(createClusterGatewayResource(clusters.registry, { showHealth }));
   const resources = scope.own(
-    await createResourceApi({
-      resources: [scope.own(createClusterGatewayResource(registry, { showHealth }))],
-      shutdown: stopping.signal,
-      log,
-    }),
+    await createResourceApi({ resources: [resource], shutdown: base.endWatches.signal, log }),
   );
-  const inFlight = createInFlight(options.inFlight);
-  const proxy = createClusterProxy({
-    prefix: CLUSTER_GATEWAYS_PATH,
-    resource: { group: GROUP, resource: CLUSTER_GATEWAYS },
-    registry,
-    credentials: createCredentialResolver({ allowedCommands: options.execPluginAllowlist }),
-    transports,
-    identityHeaders: authentication.identityHeaders,
-    observe: gatewayMetrics.observe,
-  });
-  const handle = createApiServer({
+  return createApiServer({
     authenticate: createAuthenticator({
       methods: authentication.methods,
       allowAnonymous: true,
@@ -113,78 +159,59 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
       }),
       alwaysAllowPaths: options.alwaysAllowPaths,
     }),
-    auditLog,
+    auditLog:
+      options.auditLogPath === undefined
+        ? undefined
+        : scope.own(createAuditLog({ path: options.auditLogPath, log })),
     resources,
-    engines: new Map([[`${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`, proxy]]),
-    probes: createProbes({
-      live: [],
-      ready: [
-        {
-          name: 'cluster-secrets',
-          check: () => (registry.hasSynced ? undefined : 'Secrets have not been listed'),
-        },
-        { name: 'authentication', check: authentication.missing },
-        { name: 'shutdown', check: () => (state.stopping ? 'process is shutting down' : undefined) },
-      ],
-    }),
-    inFlight,
-    registry: metricsRegistry,
+    engines: new Map([[`${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`, composeProxy(base, parts)]]),
     served: new Set([`${GROUP}/${CLUSTER_GATEWAYS}`, `${GROUP}/${CLUSTER_GATEWAYS}/proxy`]),
+    probes: createProbes({ live: [], ready: readyChecks(base, parts) }),
+    inFlight: createInFlight(options.inFlight),
+    registry: metrics,
     version: buildVersion(),
     isReady: () => state.synced,
     log,
   });
-  const listener = await listen({
-    host: options.bindAddress,
-    port: options.securePort,
-    certificate: certificate.current(),
-    minTlsVersion: options.tlsMinVersion,
-    ...(options.tlsCipherSuites.length > 0 ? { cipherSuites: options.tlsCipherSuites } : {}),
-    disableHttp2: options.disableHttp2,
-    limits: { maxStreamsPerConnection: options.maxStreamsPerConnection },
-    handle,
-    log,
+}
+
+function composeProxy({ options, metrics }: Base, { authentication, clusters }: ServerParts): ConnectEngine {
+  const gatewayMetrics = createGatewayMetrics(metrics, clusters.registry, clusters.transports);
+  return createClusterProxy({
+    prefix: CLUSTER_GATEWAYS_PATH,
+    resource: { group: GROUP, resource: CLUSTER_GATEWAYS },
+    ...clusters,
+    credentials: createCredentialResolver({ allowedCommands: options.execPluginAllowlist }),
+    identityHeaders: authentication.identityHeaders,
+    observe: (cluster, code) => gatewayMetrics.observe(cluster, code),
   });
-  scope.own({ destroy: (reason) => listener.destroy(reason) });
-  certificate.onChange((next) => listener.setCertificate(next));
-  log.info({ address: options.bindAddress, port: listener.port }, 'listening');
-  const ready = whenSynced(registry, authentication.synced, scope.signal).then(() => {
-    state.synced = true;
-    log.info({ clusters: registry.list().length }, 'ready');
-  });
-  ready.catch(() => undefined);
-  return {
-    port: listener.port,
-    ready,
-    stop: () =>
-      stopGateway({
-        options,
-        scope,
-        listener,
-        transports,
-        beginStop: () => {
-          state.stopping = true;
-        },
-        endWatches: () => stopping.abort(),
-        log,
-      }),
-    destroy: () => scope.destroy(new Error('the gateway was destroyed')),
-  };
+}
+
+function readyChecks({ state }: Base, { authentication, clusters }: ServerParts): Check[] {
+  return [
+    {
+      name: 'cluster-secrets',
+      check: () => (clusters.registry.hasSynced ? undefined : 'Secrets have not been listed'),
+    },
+    { name: 'authentication', check: authentication.missing },
+    { name: 'shutdown', check: () => (state.stopping ? 'process is shutting down' : undefined) },
+  ];
+}
+
+interface HubClients {
+  readonly core: HubClient;
+  readonly authentication: HubClient;
+  readonly authorization: HubClient;
 }
 
 /** One client for each kubeconfig that is named; most often there is one. */
-function hubClients(options: GatewayOptions, scope: Scope, log: Log) {
+function hubClients({ options, scope, log }: Base): HubClients {
   const byPath = new Map<string | undefined, HubClient>();
   const clientFor = (kubeconfig: string | undefined) => {
     let client = byPath.get(kubeconfig);
     if (!client) {
-      client = scope.own(
-        createHubClient({
-          config: loadHubConfig(kubeconfig === undefined ? {} : { kubeconfig }),
-          userAgent: options.userAgent,
-          log,
-        }),
-      );
+      const config = loadHubConfig(kubeconfig === undefined ? {} : { kubeconfig });
+      client = scope.own(createHubClient({ config, userAgent: options.userAgent, log }));
       byPath.set(kubeconfig, client);
     }
     return client;
@@ -196,35 +223,18 @@ function hubClients(options: GatewayOptions, scope: Scope, log: Log) {
   };
 }
 
-async function whenSynced(
-  registry: ClusterRegistry,
-  authenticationSynced: (signal: AbortSignal) => Promise<void>,
-  signal: AbortSignal,
+async function stopGateway(
+  { options, scope, log, state, endWatches }: Base,
+  listener: Listener,
 ): Promise<void> {
-  await Promise.all([registry.synced(signal), authenticationSynced(signal)]);
-}
-
-const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-
-async function stopGateway(parts: {
-  options: GatewayOptions;
-  scope: Scope;
-  listener: Listener;
-  transports: ClusterTransports;
-  beginStop: () => void;
-  endWatches: () => void;
-  log: Log;
-}): Promise<void> {
-  const { options, scope, listener, log } = parts;
-  parts.beginStop();
+  state.stopping = true;
   log.info({ delayMs: options.shutdownDelayMs }, 'stopping: not ready from now on');
-  if (options.shutdownDelayMs > 0) await sleep(options.shutdownDelayMs);
-  parts.endWatches();
-  const cut = new Promise<'cut'>((resolve) =>
-    setTimeout(() => resolve('cut'), options.shutdownGraceMs).unref(),
-  );
-  const ended = await Promise.race([listener.close().then(() => 'drained' as const), cut]);
+  await sleep(options.shutdownDelayMs);
+  endWatches.abort();
+  const ended = await Promise.race([
+    listener.close().then(() => 'drained' as const),
+    sleep(options.shutdownGraceMs, 'cut' as const, { ref: false }),
+  ]);
   log.info({ ended }, 'stopped');
-  listener.destroy();
   scope.destroy(new Error('the gateway has stopped'));
 }

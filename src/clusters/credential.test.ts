@@ -116,7 +116,7 @@ describe('the resolver', () => {
   test('runs a plugin once for many callers and remembers what it printed', async () => {
     const { state, resolver } = counting();
     const cluster = dynamicCluster('a');
-    await Promise.all(Array.from({ length: 10 }, () => resolver.resolve(cluster)));
+    await Promise.all(Array.from({ length: 10 }, async () => resolver.resolve(cluster)));
     await resolver.resolve(cluster);
     expect(state.runs).toBe(1);
   });
