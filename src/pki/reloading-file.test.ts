@@ -106,9 +106,11 @@ describe('a file', () => {
     writeFileSync(at('ca.crt'), 'two');
     await file.reload();
     expect([file.current(), heard]).toEqual(['two', ['two']]);
-    writeFileSync(at('ca.crt'), 'bad');
-    await file.reload();
-    expect(errors).toHaveLength(3);
+    for (const content of ['bad', 'three', 'bad']) {
+      writeFileSync(at('ca.crt'), content);
+      await file.reload();
+    }
+    expect(errors).toHaveLength(4);
   });
 
   test('a listener that throws harms no other', async () => {
@@ -127,15 +129,34 @@ describe('a file', () => {
     expect([heard, errors]).toEqual([['two'], ['listener', 'listener']]);
   });
 
-  test('is left alone after the end', async () => {
+  test('is read once more when it is asked for while it is being read', async () => {
     writeFileSync(at('ca.crt'), 'one');
-    const [closed, destroyed] = [await open({ intervalMs: 5 }), await open({ intervalMs: 5 })];
-    await closed.close();
-    destroyed.destroy();
+    let asked: Promise<void> | undefined;
+    const check = (content: string) => {
+      if (content !== 'two') return;
+      // The reading that is under way has passed the file already.
+      writeFileSync(at('ca.crt'), 'three');
+      asked = file.reload();
+    };
+    const file = await open({ check });
     writeFileSync(at('ca.crt'), 'two');
-    await Promise.all([closed.reload(), destroyed.reload()]);
-    await new Promise((later) => setTimeout(later, 100));
-    expect([closed.current(), destroyed.current()]).toEqual(['one', 'one']);
+    await file.reload();
+    await asked;
+    expect(file.current()).toBe('three');
+  });
+
+  test.each(['close', 'destroy'] as const)('is left alone after %s', async (end) => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] });
+    scope.onEnd(() => void vi.useRealTimers());
+    writeFileSync(at('ca.crt'), 'one');
+    const check = vi.fn();
+    const file = await open({ check });
+    expect(vi.getTimerCount()).toBe(1);
+    await file[end]();
+    writeFileSync(at('ca.crt'), 'two');
+    await file.reload();
+    expect(check).toHaveBeenCalledTimes(1);
+    expect([file.current(), vi.getTimerCount()]).toEqual(['one', 0]);
   });
 });
 
