@@ -1,8 +1,10 @@
+import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { Log } from '../base/log.ts';
 import type { Closable } from '../base/scope.ts';
 import type { HubClient } from './client.ts';
 import { createInformer } from './informer.ts';
+import { parseJson } from './response-body.ts';
 
 /** How the hub's front proxy says who its caller is. */
 export interface RequestHeaderSettings {
@@ -24,13 +26,22 @@ export interface AuthenticationConfig {
 export interface AuthenticationConfigReader extends Closable {
   /** The last good value; undefined until the first. */
   current(): AuthenticationConfig | undefined;
+  /** Resolves when the hub has answered, also where it has no such ConfigMap. */
   synced(signal: AbortSignal): Promise<void>;
+  /** Calls the listener with each new value; gives back what ends that. */
+  subscribe(listener: (config: AuthenticationConfig) => void): () => void;
+  /** Why the ConfigMap is not followed now. */
+  readonly trouble: string | undefined;
 }
 
 const configMapShape = z.object({ data: z.record(z.string(), z.string()).nullish() });
 const names = z.array(z.string());
+const certificates = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** Follows the ConfigMap: new CAs count from the next request on, with no restart. A bad update keeps the last good one. */
+/**
+ * Follows the ConfigMap: new CAs count from the next request on, with no restart. A bad update, or the ConfigMap's
+ * going, keeps the last good value. A good one that names no front proxy any more ends the belief in it.
+ */
 export function createAuthenticationConfigReader(options: {
   client: HubClient;
   log: Log;
@@ -44,12 +55,22 @@ export function createAuthenticationConfigReader(options: {
     decode: decodeAuthenticationConfig,
     log,
   });
+  const listeners = new Set<(config: AuthenticationConfig) => void>();
   informer.subscribe((event) => {
-    if (event.type === 'added' || event.type === 'modified') current = event.object;
+    if (event.type !== 'added' && event.type !== 'modified') return;
+    current = event.object;
+    for (const listener of [...listeners]) listener(event.object);
   });
   return {
     current: () => current,
     synced: (signal) => informer.synced(signal),
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    get trouble() {
+      return informer.trouble;
+    },
     close: () => informer.close(),
     destroy: (reason) => informer.destroy(reason),
   };
@@ -57,23 +78,51 @@ export function createAuthenticationConfigReader(options: {
 
 /** Throws where a key that is there cannot be read. */
 export function decodeAuthenticationConfig(value: unknown): AuthenticationConfig {
-  const data = configMapShape.parse(value).data ?? {};
-  const list = (key: string) => {
-    const text = data[key];
-    return text === undefined || text === '' ? [] : names.parse(JSON.parse(text));
-  };
-  const caPem = data['requestheader-client-ca-file'];
+  const data = configMapShape.safeParse(value).data?.data;
+  if (!data) throw new Error('it has no data');
+  const caPem = bundle(data, 'requestheader-client-ca-file');
   return {
-    clientCa: data['client-ca-file'] || undefined,
-    requestHeader: caPem
-      ? {
-          caPem,
-          usernameHeaders: list('requestheader-username-headers'),
-          groupHeaders: list('requestheader-group-headers'),
-          extraHeaderPrefixes: list('requestheader-extra-headers-prefix'),
-          uidHeaders: list('requestheader-uid-headers'),
-          allowedNames: list('requestheader-allowed-names'),
-        }
-      : undefined,
+    clientCa: bundle(data, 'client-ca-file'),
+    requestHeader:
+      caPem === undefined
+        ? undefined
+        : {
+            caPem,
+            usernameHeaders: list(data, 'requestheader-username-headers'),
+            groupHeaders: list(data, 'requestheader-group-headers'),
+            extraHeaderPrefixes: list(data, 'requestheader-extra-headers-prefix'),
+            // Not defaulted: a front proxy that does not set the header does not clear a caller's own either.
+            uidHeaders: list(data, 'requestheader-uid-headers'),
+            allowedNames: list(data, 'requestheader-allowed-names'),
+          },
   };
+}
+
+/** A JSON array in a string. */
+function list(data: Readonly<Record<string, string>>, key: string): readonly string[] {
+  const text = data[key];
+  if (text === undefined || text === '') return [];
+  const found = names.safeParse(parseJson(text)?.value).data;
+  if (!found) throw new Error(`${key} is not a JSON array of strings`);
+  // An empty header name or prefix would match what nobody meant.
+  if (key !== 'requestheader-allowed-names' && found.some((name) => name.trim() === ''))
+    throw new Error(`${key} holds an empty name`);
+  return found;
+}
+
+function bundle(data: Readonly<Record<string, string>>, key: string): string | undefined {
+  const text = data[key];
+  if (text === undefined || text.trim() === '') return undefined;
+  const found = text.match(certificates);
+  if (!found) throw new Error(`${key} holds no certificate`);
+  for (const certificate of found) checkCertificate(certificate, key);
+  return text;
+}
+
+function checkCertificate(pem: string, key: string): void {
+  try {
+    new X509Certificate(pem);
+  } catch {
+    throw new Error(`${key} holds something that is no certificate`);
+  }
 }

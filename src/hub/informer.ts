@@ -1,29 +1,28 @@
 import { z } from 'zod';
 import { Backoff } from '../base/backoff.ts';
-import { errorText } from '../base/failure.ts';
+import { Failure, errorText } from '../base/failure.ts';
 import type { Log } from '../base/log.ts';
 import type { Closable } from '../base/scope.ts';
-import { StatusError } from '../kube/status.ts';
-import { statusFromValue } from './answer-status.ts';
+import { isVersionUnknown, statusFromValue } from './answer-status.ts';
 import type { HubClient } from './client.ts';
+import { linkSignal, untilAborted } from './deadline.ts';
+import { InformerStore } from './informer-store.ts';
+import type { InformerEvent, StagedList } from './informer-store.ts';
+import { UnreadableEvent } from './response-body.ts';
 
-export interface InformerObject<T> {
-  readonly namespace: string;
-  readonly name: string;
-  readonly object: T;
+export type { InformerEvent, InformerObject } from './informer-store.ts';
+
+/** For readiness, metrics and people. */
+export interface InformerState {
+  /** The hub has accepted the watch, and it has not ended. */
+  readonly connected: boolean;
+  /** What the last try ended with; gone as soon as the watch is open. */
+  readonly lastError?: string;
+  /** When the hub last told something: a list, an event or a bookmark. Milliseconds since 1970. */
+  readonly lastSyncAt?: number;
+  /** Objects at the hub that `decode` threw at. */
+  readonly skipped: number;
 }
-
-/**
- * `replaced`: a new list has taken the place of all objects (the first one, and after the hub has forgotten our
- * version). `advanced`: nothing changed up to this version. `deleted` has the last object.
- */
-export type InformerEvent<T> =
-  | (InformerObject<T> & {
-      readonly type: 'added' | 'modified' | 'deleted';
-      readonly resourceVersion: string;
-    })
-  | { readonly type: 'replaced'; readonly resourceVersion: string }
-  | { readonly type: 'advanced'; readonly resourceVersion: string };
 
 export interface Informer<T> extends Closable {
   readonly hasSynced: boolean;
@@ -31,11 +30,13 @@ export interface Informer<T> extends Closable {
   synced(signal: AbortSignal): Promise<void>;
   get(namespace: string, name: string): T | undefined;
   list(): readonly T[];
+  /** That of the last list, event or bookmark; '' before the first list. */
   readonly resourceVersion: string;
-  /** Called in order, after the store shows the change. */
+  /** Called in order, after the store shows the change. Gives back what ends it. */
   subscribe(listener: (event: InformerEvent<T>) => void): () => void;
-  /** Why the store is not current; undefined while the watch is open. */
+  /** Why the store is not current; undefined while the watch is open, and while a watch that ended well is renewed. */
   readonly trouble: string | undefined;
+  readonly state: InformerState;
 }
 
 export interface InformerOptions<T> {
@@ -44,81 +45,102 @@ export interface InformerOptions<T> {
   readonly path: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
-  /** Makes a value of an object; what it throws leaves that one object out. */
+  /** Makes a value of an object; what it throws leaves that one object out, also where an older one could be read. */
   readonly decode: (object: unknown) => T;
   readonly log: Log;
 }
 
-/** Follows a list of the hub: LIST in pages, WATCH from there, LIST again only when the hub has forgotten our version. */
+/**
+ * Follows a list of the hub: LIST in pages, WATCH from there, LIST again only when the hub has forgotten our version.
+ * While the hub is away the store keeps what it has.
+ *
+ * @example
+ * const secrets = createInformer({ client, path: '/api/v1/namespaces/x/secrets', decode: secretFrom, log });
+ * secrets.subscribe((event) => console.log(event.type));
+ * await secrets.synced(signal);
+ */
 export function createInformer<T>(options: InformerOptions<T>): Informer<T> {
-  return new ListWatchInformer(options);
+  const informer = new ListWatchInformer(options);
+  informer.start();
+  return informer;
 }
 
 const listShape = z.object({
-  metadata: z.object({ resourceVersion: z.string(), continue: z.string().optional() }),
+  metadata: z.object({ resourceVersion: z.string().min(1), continue: z.string().optional() }),
   items: z.array(z.unknown()).nullish(),
 });
-const objectShape = z.object({
-  metadata: z.object({
-    name: z.string(),
-    namespace: z.string().optional(),
-    resourceVersion: z.string().optional(),
-  }),
-});
-const eventShape = z.object({
-  type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']),
-  object: z.unknown(),
-});
+const eventShape = z.object({ type: z.string(), object: z.unknown() });
+const versionShape = z.object({ metadata: z.object({ resourceVersion: z.string().min(1) }) });
 
-interface Entry<T> extends InformerObject<T> {
-  readonly version: string;
-}
-
-const pageSize = '500';
+const pageSize = 500;
+const listTimeoutMs = 60_000;
+/** A watch that lived this long has shown that the hub is well. */
+const goodWatchMs = 5_000;
+/** How much longer than it was asked for a watch may live before it is taken for stuck. */
+const watchGraceMs = 30_000;
 
 class ListWatchInformer<T> implements Informer<T> {
   hasSynced = false;
   resourceVersion = '';
-  trouble: string | undefined = 'the first list has not come yet';
   readonly #options: InformerOptions<T>;
+  readonly #store: InformerStore<T>;
   readonly #ended = new AbortController();
   readonly #listeners = new Set<(event: InformerEvent<T>) => void>();
   readonly #synced = Promise.withResolvers<undefined>();
-  readonly #running: Promise<void>;
-  #entries = new Map<string, Entry<T>>();
-  #values: readonly T[] | undefined;
+  #running: Promise<void> | undefined;
+  #mustList = true;
+  #connected = false;
+  #trouble: string | undefined = 'the first list has not come yet';
+  #lastSyncAt: number | undefined;
+  /** The version after which an event could not be read. */
+  #unreadableAfter: string | undefined;
 
   constructor(options: InformerOptions<T>) {
     this.#options = options;
     this.#synced.promise.catch(() => undefined);
+    this.#store = new InformerStore({
+      decode: options.decode,
+      onUnreadable: (where, error) => {
+        const reason = errorText(error);
+        options.log.warn({ path: options.path, ...where, reason }, 'an object of the hub cannot be read');
+      },
+    });
+  }
+
+  start(): void {
     this.#running = this.#run();
   }
 
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  get state(): InformerState {
+    return {
+      connected: this.#connected,
+      skipped: this.#store.skipped,
+      ...(this.#trouble === undefined ? {} : { lastError: this.#trouble }),
+      ...(this.#lastSyncAt === undefined ? {} : { lastSyncAt: this.#lastSyncAt }),
+    };
+  }
+
   get(namespace: string, name: string): T | undefined {
-    return this.#entries.get(`${namespace}/${name}`)?.object;
+    return this.#store.get(namespace, name);
   }
 
   list(): readonly T[] {
-    this.#values ??= [...this.#entries.values()].map(({ object }) => object);
-    return this.#values;
+    return this.#store.list();
   }
 
   async synced(signal: AbortSignal): Promise<void> {
-    const aborted = Promise.withResolvers<undefined>();
-    const onAbort = () =>
-      aborted.reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
-    signal.addEventListener('abort', onAbort);
-    if (signal.aborted) onAbort();
-    try {
-      await Promise.race([this.#synced.promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
+    await untilAborted(this.#synced.promise, signal);
   }
 
   subscribe(listener: (event: InformerEvent<T>) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    // A function of its own, so that one listener may subscribe twice.
+    const own = (event: InformerEvent<T>) => listener(event);
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
   }
 
   async close(): Promise<void> {
@@ -127,151 +149,163 @@ class ListWatchInformer<T> implements Informer<T> {
   }
 
   destroy(): void {
-    this.#ended.abort(new Error('the informer has ended'));
-    this.#synced.reject(new Error('the informer has ended'));
+    this.#ended.abort(new Failure('cancelled', 'the informer has ended'));
+    this.#synced.reject(new Failure('cancelled', 'the informer has ended'));
     this.#listeners.clear();
+    this.#connected = false;
   }
 
-  /** Five seconds at most: a hub that comes back is to be followed again within them. */
+  /** Pauses of 3 s at most: a hub that comes back is to be followed again well within 5 s. */
   async #run(): Promise<void> {
-    const backoff = new Backoff({ initialMs: 200, maxMs: 4_000 });
+    const backoff = new Backoff({ initialMs: 200, maxMs: 3_000 });
     const { signal } = this.#ended;
     while (!signal.aborted) {
+      let failed = false;
+      let startedAt = performance.now();
+      let before = this.resourceVersion;
       try {
-        if (this.resourceVersion === '') await this.#listAll();
-        const startedAt = performance.now();
-        await this.#watchOnce(() => backoff.reset());
-        // A watch that ends at once, again and again, must not become a busy loop.
-        if (performance.now() - startedAt < 1_000) await backoff.wait(signal);
+        if (this.#mustList) await this.#listAll();
+        startedAt = performance.now();
+        before = this.resourceVersion;
+        await this.#watchOnce();
       } catch (error) {
-        if (signal.aborted) return;
-        if (isExpired(error)) this.resourceVersion = '';
-        this.#note(error);
-        await backoff.wait(signal);
+        failed = true;
+        this.#fail(error);
       }
+      this.#connected = false;
+      const useful = this.resourceVersion !== before || performance.now() - startedAt > goodWatchMs;
+      if (useful) backoff.reset();
+      // At once after a good end; but a watch that ends as soon as it is open must not become a busy loop.
+      if (failed || !useful) await backoff.wait(signal);
     }
   }
 
-  #note(error: unknown): void {
+  #fail(error: unknown): void {
+    if (this.#ended.signal.aborted) return;
     const { path, log } = this.#options;
+    if (isVersionUnknown(error)) {
+      this.#mustList = true;
+      log.info({ path }, 'the hub no longer knows our resource version; listing again');
+      return;
+    }
+    if (error instanceof UnreadableEvent) {
+      // Read again from before it; when that gives the same, it can only be passed by a list.
+      this.#mustList ||= this.#unreadableAfter === this.resourceVersion;
+      this.#unreadableAfter = this.resourceVersion;
+    }
     const reason = errorText(error);
-    if (this.trouble !== reason) log.warn({ path, reason }, 'cannot follow a list of the hub; trying again');
-    this.trouble = reason;
+    if (this.#trouble !== reason) log.warn({ path, reason }, 'cannot follow a list of the hub; trying again');
+    this.#trouble = reason;
   }
 
   async #listAll(): Promise<void> {
-    const entries = new Map<string, Entry<T>>();
-    let version = '';
-    let token: string | undefined;
-    do {
-      const page = listShape.parse(
-        await this.#options.client.request({
-          method: 'GET',
-          path: this.#options.path,
-          query: {
-            ...this.#selectors(),
-            limit: pageSize,
-            ...(token === undefined ? {} : { continue: token }),
-          },
-          signal: this.#ended.signal,
-          timeoutMs: 60_000,
-        }),
-      );
-      for (const item of page.items ?? []) this.#store(entries, item);
-      version = page.metadata.resourceVersion;
-      token = page.metadata.continue === '' ? undefined : page.metadata.continue;
-    } while (token !== undefined);
-    const before = this.#entries;
-    this.#entries = entries;
-    this.#values = undefined;
-    this.resourceVersion = version;
-    this.#tellDifferences(before, entries, version);
-    this.#emit({ type: 'replaced', resourceVersion: version });
-    this.trouble = undefined;
+    const listed = await this.#listPages(pageSize).catch((error: unknown) => {
+      if (!(error instanceof ContinueExpired)) throw error;
+      // As client-go: pages that cannot keep up with etcd's compaction never would; once without them.
+      return this.#listPages(undefined);
+    });
+    const events = this.#store.replace(listed.staged, listed.resourceVersion);
+    this.resourceVersion = listed.resourceVersion;
+    this.#mustList = false;
+    this.#unreadableAfter = undefined;
+    this.#lastSyncAt = Date.now();
     this.hasSynced = true;
+    this.#trouble = undefined;
+    for (const event of events) this.#emit(event);
     this.#synced.resolve(undefined);
   }
 
-  #tellDifferences(before: Map<string, Entry<T>>, after: Map<string, Entry<T>>, version: string): void {
-    for (const [key, entry] of before) {
-      if (!after.has(key)) this.#emitObject('deleted', entry, version);
-    }
-    for (const [key, entry] of after) {
-      const old = before.get(key);
-      if (old?.version !== entry.version) this.#emitObject(old ? 'modified' : 'added', entry, entry.version);
+  async #listPages(
+    limit: number | undefined,
+  ): Promise<{ readonly staged: StagedList<T>; readonly resourceVersion: string }> {
+    const staged = this.#store.stage();
+    let token = '';
+    for (;;) {
+      const page = await this.#listPage(limit, token);
+      this.#store.add(staged, page.items ?? []);
+      const { continue: next = '', resourceVersion } = page.metadata;
+      if (next === '') return { staged, resourceVersion };
+      if (next === token) throw new Failure('reset', 'the hub gave the same page of a list twice');
+      token = next;
     }
   }
 
-  async #watchOnce(onOpen: () => void): Promise<void> {
-    const events = this.#options.client.watch({
-      path: this.#options.path,
-      query: {
-        ...this.#selectors(),
-        resourceVersion: this.resourceVersion,
-        allowWatchBookmarks: 'true',
-        timeoutSeconds: String(300 + Math.floor(Math.random() * 300)),
-      },
-      signal: this.#ended.signal,
-    });
-    // client.watch answers with its first event or its end; the store is current as soon as it is open.
-    this.trouble = undefined;
-    for await (const value of events) {
-      onOpen();
-      this.trouble = undefined;
-      this.#apply(value);
+  async #listPage(limit: number | undefined, token: string): Promise<z.infer<typeof listShape>> {
+    const { client, path } = this.#options;
+    const query = {
+      ...this.#selectors(),
+      ...(limit === undefined ? {} : { limit: String(limit) }),
+      ...(token === '' ? {} : { continue: token }),
+    };
+    const { signal } = this.#ended;
+    try {
+      const answer = await client.request({ method: 'GET', path, query, signal, timeoutMs: listTimeoutMs });
+      const page = listShape.safeParse(answer).data;
+      // Not the parser's own message: it may show what stands in the objects.
+      if (!page) throw new Failure('reset', 'the hub answered with something that is not a list');
+      return page;
+    } catch (error) {
+      if (token !== '' && isVersionUnknown(error)) throw new ContinueExpired(error);
+      throw error;
+    }
+  }
+
+  async #watchOnce(): Promise<void> {
+    const { client, path } = this.#options;
+    const timeoutSeconds = 300 + Math.floor(Math.random() * 300);
+    // The hub ends a watch in time. One that it forgets would look like one where nothing happens.
+    const { signal, release } = linkSignal(
+      this.#ended.signal,
+      timeoutSeconds * 1000 + watchGraceMs,
+      `a watch of ${path}`,
+    );
+    try {
+      const events = client.watch({
+        path,
+        query: {
+          ...this.#selectors(),
+          resourceVersion: this.resourceVersion,
+          allowWatchBookmarks: 'true',
+          timeoutSeconds: String(timeoutSeconds),
+        },
+        signal,
+        onOpen: () => {
+          this.#connected = true;
+          this.#trouble = undefined;
+        },
+      });
+      for await (const value of events) {
+        if (signal.aborted) return;
+        this.#apply(value);
+      }
+    } finally {
+      release();
     }
   }
 
   #apply(value: unknown): void {
-    const { type, object } = eventShape.parse(value);
+    const event = eventShape.safeParse(value).data;
+    if (!event) throw new UnreadableEvent('the hub sent something that is not a watch event');
+    const { type, object } = event;
     if (type === 'ERROR') throw statusFromValue(object, 500);
-    const { metadata } = objectOrVersion(object);
-    const version = metadata.resourceVersion ?? this.resourceVersion;
-    if (type === 'BOOKMARK') {
-      this.resourceVersion = version;
-      this.#emit({ type: 'advanced', resourceVersion: version });
+    if (type !== 'BOOKMARK' && type !== 'ADDED' && type !== 'MODIFIED' && type !== 'DELETED') {
+      this.#options.log.warn({ path: this.#options.path, type }, 'the hub sent an event of an unknown type');
       return;
     }
-    const key = keyOf(object);
-    const before = this.#entries.get(key);
-    // Whatever the new state is, the old one is over: fail closed when it cannot be read.
-    this.#entries.delete(key);
-    const entry = type === 'DELETED' ? undefined : this.#store(this.#entries, object);
-    this.#values = undefined;
+    const version = versionShape.safeParse(object).data?.metadata.resourceVersion;
+    if (version === undefined) throw new UnreadableEvent('the hub sent an event without a resource version');
+    const change: InformerEvent<T> | undefined =
+      type === 'BOOKMARK'
+        ? { type: 'advanced', resourceVersion: version }
+        : this.#store.apply(type, object, version);
+    if (!change) throw new UnreadableEvent('the hub sent an event whose object has no name');
     this.resourceVersion = version;
-    if (entry) this.#emitObject(before ? 'modified' : 'added', entry, version);
-    else if (before) this.#emitObject('deleted', before, version);
-  }
-
-  #store(entries: Map<string, Entry<T>>, value: unknown): Entry<T> | undefined {
-    try {
-      const { metadata } = objectShape.parse(value);
-      const entry: Entry<T> = {
-        namespace: metadata.namespace ?? '',
-        name: metadata.name,
-        version: metadata.resourceVersion ?? '',
-        object: this.#options.decode(value),
-      };
-      entries.set(`${entry.namespace}/${entry.name}`, entry);
-      return entry;
-    } catch (error) {
-      this.#options.log.warn(
-        {
-          path: this.#options.path,
-          reason: error instanceof z.ZodError ? 'unknown shape' : errorText(error),
-        },
-        'an object of the hub cannot be read',
-      );
-      return undefined;
-    }
-  }
-
-  #emitObject(type: 'added' | 'modified' | 'deleted', entry: Entry<T>, resourceVersion: string): void {
-    this.#emit({ type, namespace: entry.namespace, name: entry.name, object: entry.object, resourceVersion });
+    this.#lastSyncAt = Date.now();
+    this.#emit(change);
   }
 
   #emit(event: InformerEvent<T>): void {
-    for (const listener of this.#listeners) {
+    for (const listener of [...this.#listeners]) {
       try {
         listener(event);
       } catch (error) {
@@ -289,12 +323,9 @@ class ListWatchInformer<T> implements Informer<T> {
   }
 }
 
-const versionShape = z.object({ metadata: z.object({ resourceVersion: z.string().optional() }) });
-const objectOrVersion = (object: unknown) => versionShape.parse(object);
-
-function keyOf(object: unknown): string {
-  const { metadata } = objectShape.parse(object);
-  return `${metadata.namespace ?? ''}/${metadata.name}`;
+/** The hub compacted its history while a list was read page by page. */
+class ContinueExpired extends Error {
+  constructor(cause: unknown) {
+    super('the list has expired between two pages', { cause });
+  }
 }
-
-const isExpired = (error: unknown) => error instanceof StatusError && error.status.code === 410;

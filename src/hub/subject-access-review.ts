@@ -1,29 +1,36 @@
-import { LRUCache } from 'lru-cache';
+import { hash } from 'node:crypto';
 import { z } from 'zod';
-import { SingleFlight } from '../base/single-flight.ts';
-import type { AccessDecision, AccessRequest } from '../kube/access.ts';
+import { Failure } from '../base/failure.ts';
+import type { AccessAttributes, AccessDecision, AccessRequest } from '../kube/access.ts';
 import type { HubClient } from './client.ts';
-import { forCaller, postReview } from './review-call.ts';
-import type { ReviewCounts } from './review-call.ts';
+import { postReview } from './post-review.ts';
+import { ReviewCache } from './review-cache.ts';
+import type { Answer, ReviewCounts } from './review-cache.ts';
+
+export type { ReviewCounts } from './review-cache.ts';
 
 export interface AccessReviewer {
   /** Throws when the hub cannot be asked: the caller must then refuse. */
   review(request: AccessRequest, signal: AbortSignal): Promise<AccessDecision>;
-  readonly counts: Readonly<ReviewCounts>;
+  readonly counts: ReviewCounts;
 }
 
 export interface AccessReviewerOptions {
   readonly client: HubClient;
-  /** How long each answer is used again; 0 keeps none. */
-  readonly allowTtlMs: number;
-  readonly denyTtlMs: number;
+  /** How long each answer is used again: 10 s unless said; 0 keeps none. */
+  readonly allowTtlMs?: number;
+  readonly denyTtlMs?: number;
+  /** Answers that are kept: 8192 unless said. */
   readonly cacheSize?: number;
 }
 
-/** A request with more text than this is not kept (k8s.io/apiserver webhook.go): memory must stay bounded. */
+/** Attributes come from the caller: longer ones are not kept (k8s.io/apiserver webhook.go shouldCache). */
 const maxCachedLength = 10_000;
+/** Longer keys are kept as their digest: a user in hundreds of groups must not cost kilobytes for each path. */
+const maxPlainKey = 256;
 
-const reviewShape = z.object({
+const path = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
+const answerShape = z.object({
   status: z.object({
     allowed: z.boolean().optional(),
     denied: z.boolean().optional(),
@@ -31,52 +38,40 @@ const reviewShape = z.object({
   }),
 });
 
-/** Asks the hub whether somebody may do something (authorization.k8s.io/v1 SubjectAccessReview). */
+/**
+ * Asks the hub whether somebody may do something (authorization.k8s.io/v1 SubjectAccessReview), and remembers both
+ * answers for a while.
+ *
+ * @example
+ * const reviewer = createAccessReviewer({ client });
+ * const { allowed } = await reviewer.review({ user, attributes }, signal);
+ */
 export function createAccessReviewer(options: AccessReviewerOptions): AccessReviewer {
-  const counts: ReviewCounts = { hits: 0, misses: 0, errors: 0 };
-  const cache = new LRUCache<string, AccessDecision>({ max: options.cacheSize ?? 8192, ttl: 1 });
-  const flights = new SingleFlight<AccessDecision>();
-
-  const ask = async (spec: object, key: string): Promise<AccessDecision> => {
-    try {
-      const answer = await postReview(options.client, '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
-        apiVersion: 'authorization.k8s.io/v1',
-        kind: 'SubjectAccessReview',
-        spec,
-      });
-      const { status } = reviewShape.parse(answer);
-      // Allowed and denied at once is a contradiction, and no permission.
-      const decision: AccessDecision = {
-        allowed: status.allowed === true && status.denied !== true,
-        reason: status.reason ?? '',
-      };
-      const ttl = decision.allowed ? options.allowTtlMs : options.denyTtlMs;
-      if (ttl > 0 && key.length <= maxCachedLength) cache.set(key, decision, { ttl });
-      return decision;
-    } catch (error) {
-      counts.errors += 1;
-      throw error;
-    }
+  const { client, allowTtlMs = 10_000, denyTtlMs = 10_000, cacheSize = 8192 } = options;
+  const cache = new ReviewCache<AccessDecision>(cacheSize);
+  const ask = async (request: AccessRequest, signal: AbortSignal): Promise<Answer<AccessDecision>> => {
+    const body = {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SubjectAccessReview',
+      spec: specOf(request),
+    };
+    const decision = decisionFrom(await postReview(client, { path, body, signal }));
+    const mayKeep = lengthOf(request.attributes) <= maxCachedLength;
+    return { value: decision, ttlMs: mayKeep ? (decision.allowed ? allowTtlMs : denyTtlMs) : 0 };
   };
-
   return {
-    counts,
-    review: async (request, signal) => {
-      const spec = specOf(request);
-      // JSON of a fixed shape: no two requests that differ have the same text.
-      const key = JSON.stringify(spec);
-      const known = cache.get(key);
-      if (known) {
-        counts.hits += 1;
-        return known;
-      }
-      counts.misses += 1;
-      return forCaller(
-        flights.run(key, () => ask(spec, key)),
-        signal,
-      );
+    get counts() {
+      return cache.counts;
     },
+    review: (request, signal) => cache.get(keyOf(request), (shared) => ask(request, shared), signal),
   };
+}
+
+/** Only a clear yes counts: allowed and denied at once is a contradiction, and no permission. */
+function decisionFrom(answer: unknown): AccessDecision {
+  const status = answerShape.safeParse(answer).data?.status;
+  if (!status) throw new Failure('reset', 'the hub answered a SubjectAccessReview with something else');
+  return { allowed: status.allowed === true && status.denied !== true, reason: status.reason ?? '' };
 }
 
 function specOf({ user, attributes }: AccessRequest): object {
@@ -89,4 +84,22 @@ function specOf({ user, attributes }: AccessRequest): object {
       ? { resourceAttributes: attributes.resource }
       : { nonResourceAttributes: attributes.nonResource }),
   };
+}
+
+/** All that the hub is told, in one order, as JSON: no two requests that differ have the same text. */
+function keyOf({ user, attributes }: AccessRequest): string {
+  const extra = Object.entries(user.extra ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  const key = JSON.stringify([user.name, user.uid ?? null, user.groups, extra, textsOf(attributes)]);
+  // A digest cannot pass for a plain key: it has no bracket.
+  return key.length > maxPlainKey ? hash('sha256', key, 'base64') : key;
+}
+
+function textsOf(attributes: AccessAttributes): readonly (string | null)[] {
+  if (attributes.type === 'non-resource') return [attributes.nonResource.verb, attributes.nonResource.path];
+  const { verb, group, version, resource, subresource, namespace, name } = attributes.resource;
+  return [verb, group, version, resource, subresource ?? null, namespace ?? null, name ?? null];
+}
+
+function lengthOf(attributes: AccessAttributes): number {
+  return textsOf(attributes).reduce((sum, text) => sum + (text?.length ?? 0), 0);
 }

@@ -1,11 +1,12 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { SingleFlight } from '../base/single-flight.ts';
+import { Failure, errorText } from '../base/failure.ts';
+import { StatusError } from '../kube/status.ts';
 import type { UserInfo } from '../kube/user-info.ts';
 import type { HubClient } from './client.ts';
-import { forCaller, postReview } from './review-call.ts';
-import type { ReviewCounts } from './review-call.ts';
+import { postReview } from './post-review.ts';
+import { ReviewCache } from './review-cache.ts';
+import type { ReviewCounts } from './review-cache.ts';
 
 export type TokenReview =
   | { readonly authenticated: true; readonly user: UserInfo }
@@ -14,19 +15,21 @@ export type TokenReview =
 export interface TokenReviewer {
   /** Throws only when the hub cannot be asked. */
   review(token: string, signal: AbortSignal): Promise<TokenReview>;
-  readonly counts: Readonly<ReviewCounts>;
+  readonly counts: ReviewCounts;
 }
 
 export interface TokenReviewerOptions {
   readonly client: HubClient;
   /** The token must be for one of these; empty: for the hub itself. */
   readonly audiences?: readonly string[];
-  /** For both answers; errors are never kept. 0 keeps nothing. */
-  readonly cacheTtlMs: number;
+  /** For both answers, 10 s unless said; errors are never kept. 0 keeps nothing. */
+  readonly cacheTtlMs?: number;
+  /** Answers that are kept: 8192 unless said. */
   readonly cacheSize?: number;
 }
 
-const reviewShape = z.object({
+const path = '/apis/authentication.k8s.io/v1/tokenreviews';
+const answerShape = z.object({
   status: z.object({
     authenticated: z.boolean().optional(),
     error: z.string().optional(),
@@ -42,68 +45,58 @@ const reviewShape = z.object({
   }),
 });
 
-/** Asks the hub whose a bearer token is (authentication.k8s.io/v1 TokenReview). */
+/**
+ * Asks the hub whose a bearer token is (authentication.k8s.io/v1 TokenReview), and remembers both answers for a while.
+ *
+ * @example
+ * const review = await createTokenReviewer({ client }).review(token, signal);
+ * if (review.authenticated) greet(review.user.name);
+ */
 export function createTokenReviewer(options: TokenReviewerOptions): TokenReviewer {
-  const audiences = options.audiences ?? [];
-  const counts: ReviewCounts = { hits: 0, misses: 0, errors: 0 };
-  // A memory dump shows no tokens, and nobody can compute a key that collides.
+  const { client, audiences = [], cacheTtlMs = 10_000, cacheSize = 8192 } = options;
+  const cache = new ReviewCache<TokenReview>(cacheSize);
+  // Keys show no tokens in a memory dump, and nobody outside can find two tokens with one key.
   const secret = randomBytes(32);
   const keyOf = (token: string) =>
     createHmac('sha256', secret)
       .update(JSON.stringify([token, audiences]))
       .digest('base64');
-  const cache = new LRUCache<string, TokenReview>({
-    max: options.cacheSize ?? 32_768,
-    ttl: Math.max(1, options.cacheTtlMs),
-  });
-  const flights = new SingleFlight<TokenReview>();
-
-  const ask = async (token: string, key: string): Promise<TokenReview> => {
+  const ask = async (token: string, signal: AbortSignal) => {
+    const body = {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenReview',
+      spec: { token, ...(audiences.length > 0 ? { audiences } : {}) },
+    };
     try {
-      const answer = await postReview(options.client, '/apis/authentication.k8s.io/v1/tokenreviews', {
-        apiVersion: 'authentication.k8s.io/v1',
-        kind: 'TokenReview',
-        spec: { token, ...(audiences.length > 0 ? { audiences } : {}) },
-      });
-      const review = judge(answer, audiences);
-      if (options.cacheTtlMs > 0) cache.set(key, review);
-      return review;
+      const value = judge(await postReview(client, { path, body, signal }), audiences);
+      return { value: value.authenticated ? value : scrubbed(value, token), ttlMs: cacheTtlMs };
     } catch (error) {
-      counts.errors += 1;
-      throw error;
+      throw withoutToken(error, token);
     }
   };
-
   return {
-    counts,
+    get counts() {
+      return cache.counts;
+    },
     review: async (token, signal) => {
       if (token === '') return { authenticated: false, reason: 'the token is empty' };
-      const key = keyOf(token);
-      const known = cache.get(key);
-      if (known) {
-        counts.hits += 1;
-        return known;
-      }
-      counts.misses += 1;
-      return forCaller(
-        flights.run(key, () => ask(token, key)),
-        signal,
-      );
+      return cache.get(keyOf(token), (shared) => ask(token, shared), signal);
     },
   };
 }
 
 /** Only a clear yes with a name in it counts (capsule-proxy's CVE-2023-48312). */
 function judge(answer: unknown, audiences: readonly string[]): TokenReview {
-  const { status } = reviewShape.parse(answer);
+  const status = answerShape.safeParse(answer).data?.status;
+  if (!status) throw new Failure('reset', 'the hub answered a TokenReview with something else');
   if (status.error) return { authenticated: false, reason: status.error };
   const { user } = status;
   if (status.authenticated !== true || !user?.username)
     return { authenticated: false, reason: 'the hub does not know the token' };
+  // A server that knows nothing of audiences gives none, and has checked none.
   const granted = status.audiences ?? [];
-  if (audiences.length > 0 && !audiences.some((audience) => granted.includes(audience))) {
+  if (audiences.length > 0 && !audiences.some((audience) => granted.includes(audience)))
     return { authenticated: false, reason: 'the token is for another audience' };
-  }
   return {
     authenticated: true,
     user: {
@@ -115,5 +108,25 @@ function judge(answer: unknown, audiences: readonly string[]): TokenReview {
   };
 }
 
-const lowerKeys = (extra: Record<string, string[]>) =>
-  Object.fromEntries(Object.entries(extra).map(([key, values]) => [key.toLowerCase(), values]));
+/** Two keys that differ in case only are one. Without a prototype's setters: keys are the hub's, not ours. */
+function lowerKeys(extra: Readonly<Record<string, readonly string[]>>): Record<string, readonly string[]> {
+  const merged = new Map<string, readonly string[]>();
+  for (const [key, values] of Object.entries(extra)) {
+    const lower = key.toLowerCase();
+    merged.set(lower, [...(merged.get(lower) ?? []), ...values]);
+  }
+  return Object.fromEntries(merged);
+}
+
+/** Authenticators of a hub may quote what they could not read. */
+function scrubbed({ reason }: { readonly reason: string }, token: string): TokenReview {
+  return { authenticated: false, reason: reason.replaceAll(token, '[redacted]') };
+}
+
+/** The same for what an admission webhook or a proxy on the way answers. */
+function withoutToken(error: unknown, token: string): unknown {
+  const text = error instanceof StatusError ? JSON.stringify(error.status) : errorText(error);
+  const quoted = JSON.stringify(token).slice(1, -1);
+  if (!text.includes(token) && !text.includes(quoted)) return error;
+  return new StatusError('InternalError', 'the hub refused a TokenReview, and quoted the token');
+}
