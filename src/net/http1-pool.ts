@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { Agent } from 'node:http';
 import type { ClientRequest, ClientRequestArgs } from 'node:http';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Failure } from '../base/failure.ts';
 import type { Connect } from './connect.ts';
@@ -82,6 +84,7 @@ export class Http1Pool {
         this.#onEmpty = resolve;
       });
     this.destroy();
+    await Promise.all([...this.#agent.open].map((socket) => once(socket, 'close')));
   }
 
   destroy(): void {
@@ -144,8 +147,10 @@ class DialAgent extends Agent {
     done: (error: Error | null, socket: Duplex) => void,
   ): undefined {
     for (let spare = this.#spare.pop(); spare; spare = this.#spare.pop()) {
-      if (spare.destroyed) continue;
       clearTimeout(this.#idleTimers.get(spare));
+      // What came before any request would pass for the answer to the next one.
+      if (spare.readableLength > 0) spare.destroy();
+      if (spare.destroyed) continue;
       done(null, spare);
       return;
     }
@@ -164,9 +169,9 @@ class DialAgent extends Agent {
     return '';
   }
 
-  /** As Node's, without the methods that only a net.Socket has. */
   override keepSocketAlive(socket: Duplex): boolean {
-    if (!this.keep) return false;
+    // Node guards an idle socket against bytes that nobody asked for; a stream that is none (plain HTTP in a tunnel) it cannot.
+    if (!this.keep || !(socket instanceof Socket)) return false;
     const { _httpMessage: request } = socket as {
       _httpMessage?: ClientRequest & { res?: { headers: object } };
     };
@@ -182,7 +187,7 @@ class DialAgent extends Agent {
 
   override reuseSocket(socket: Duplex, request: ClientRequest): void {
     clearTimeout(this.#idleTimers.get(socket));
-    request.reusedSocket = true;
+    super.reuseSocket(socket, request);
   }
 
   destroyFree(): void {

@@ -1,3 +1,4 @@
+import { subscribe } from 'node:diagnostics_channel';
 import { constants } from 'node:http2';
 import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from 'node:http2';
 import { Readable } from 'node:stream';
@@ -34,6 +35,9 @@ export class Http2Exchange extends Readable {
   #answered = false;
   #complete = false;
   #flowing = true;
+  /** Bytes of the answer that `content-length` promises and that have not come. */
+  #missing = 0;
+  #cutShort = false;
 
   constructor(
     session: Http2Session,
@@ -91,7 +95,11 @@ export class Http2Exchange extends Readable {
     done();
   }
 
-  onResponse(headers: IncomingHttpStatusHeader, flags: number, rawHeaders: string[]): void {
+  onResponse(
+    headers: IncomingHttpHeaders & IncomingHttpStatusHeader,
+    flags: number,
+    rawHeaders: string[],
+  ): void {
     if (this.#answered) return;
     this.#answered = true;
     const stream = this.#stream;
@@ -101,6 +109,8 @@ export class Http2Exchange extends Readable {
       this.#finish();
       stream.resume();
     } else {
+      const length = headers['content-length'];
+      if (length !== undefined) this.#missing = Number(length);
       stream.on('data', onData);
       stream.on('end', onEnd);
       stream.on('trailers', onTrailers);
@@ -109,6 +119,7 @@ export class Http2Exchange extends Readable {
   }
 
   onData(chunk: Buffer): void {
+    this.#missing -= chunk.length;
     if (this.push(chunk)) return;
     this.#flowing = false;
     this.#stream?.pause();
@@ -116,7 +127,12 @@ export class Http2Exchange extends Readable {
 
   onEnd(): void {
     // Node also says 'end' when a reset or a lost connection cut the answer short; then 'close' tells.
-    if (this.#stream?.rstCode === 0) this.#finish();
+    if (this.#stream?.rstCode === 0 && !this.#cutShort && this.#missing <= 0) this.#finish();
+  }
+
+  /** The stream is closed, and END_STREAM has not come. */
+  onCutShort(): void {
+    this.#cutShort = true;
   }
 
   onError(error: Error): void {
@@ -153,7 +169,7 @@ export class Http2Exchange extends Readable {
     }
     const { failure } = this.#session;
     if (failure) return new Failure(failure.kind, failure.message, { cause: failure, sent: true });
-    if (!this.#error && code === NGHTTP2_CANCEL)
+    if (!this.#error && (code === NGHTTP2_CANCEL || code === 0))
       return new Failure('reset', 'unexpected EOF', { sent: true });
     if (code !== 0)
       return new Failure('reset', `stream error: ${errorName(code)}; received from peer`, {
@@ -210,6 +226,20 @@ const errorNames =
 
 function errorName(code: number): string {
   return errorNames[code] ?? `code ${code}`;
+}
+
+/**
+ * RST_STREAM with NO_ERROR in the middle of an answer, as Envoy sends it when its upstream is lost, ends the stream in
+ * Node like END_STREAM does. At the moment of closing the difference shows.
+ */
+subscribe('http2.client.stream.close', (message) => {
+  const { stream } = message as { readonly stream: Partial<CarryingStream> & Internals };
+  if (stream.exchange && stream._readableState?.ended === false) stream.exchange.onCutShort();
+});
+
+interface Internals {
+  /** Private to Node but for two decades unchanged: nothing public says that the end has come and is not yet read. */
+  readonly _readableState?: { readonly ended: boolean };
 }
 
 // What follows are listeners: `this` is the stream.

@@ -110,6 +110,7 @@ describe('connections that end', () => {
   test.each([
     ['CANCEL', NGHTTP2_CANCEL],
     ['INTERNAL_ERROR', NGHTTP2_INTERNAL_ERROR],
+    ['NO_ERROR', 0],
   ])('an answer that is cut short by %s does not look whole', async (_name, code) => {
     const { address } = await startRawHttp2((socket, stream) => {
       socket.write(
