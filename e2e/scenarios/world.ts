@@ -63,10 +63,7 @@ export async function describeScenarios(
     let failed = false;
     beforeAll(async () => {
       kube = await startKubeWorld({ node });
-      world = withGateway(
-        kube,
-        await kube.startGateway(gateway),
-      );
+      world = withGateway(kube, await kube.startGateway(gateway));
     });
     afterEach(({ task }) => {
       failed ||= task.result?.state === 'fail';
