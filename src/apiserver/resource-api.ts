@@ -1,7 +1,18 @@
+import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import Fastify from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../base/log.ts';
+import { badRequest } from '../kube/status.ts';
+import { addDiscoveryRoutes } from './resource-api-documents.ts';
+import { addResourceRoutes, answerUnrouted } from './resource-api-routes.ts';
+import { sendStatus } from './resource-response.ts';
+import { requestContext } from './request-context.ts';
 import type { AnyResource } from './resource.ts';
+import { byGroupVersion } from './resource-names.ts';
+import { statusErrorOf } from './status-response.ts';
+import { WatchServer } from './watch-server.ts';
 
 export interface ResourceApiOptions {
   readonly resources: readonly AnyResource[];
@@ -10,14 +21,131 @@ export interface ResourceApiOptions {
   readonly shutdown: AbortSignal;
   /** Milliseconds between the bookmarks of a watch; one minute as kube-apiserver. */
   readonly bookmarkIntervalMs?: number;
+  /** Stands in the OpenAPI documents. */
+  readonly version?: string;
 }
 
 export interface ResourceApi {
-  /** Answers one admitted request: {@link attachRequestContext} was called for it. */
+  /** `group/resource` of everything that is served here, for metrics. */
+  readonly resourceNames: readonly string[];
+  /** Open watches. */
+  readonly watches: number;
+  /** Answers one admitted request: `attachRequestContext` was called for it. */
   handle(request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void;
   /** Ends the watches and waits for what is being answered. */
   close(): Promise<void>;
 }
 
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
 /** Serves discovery, OpenAPI and the resources: everything behind admission but `connect` subresources. */
-export declare function createResourceApi(options: ResourceApiOptions): Promise<ResourceApi>;
+export async function createResourceApi(options: ResourceApiOptions): Promise<ResourceApi> {
+  const { resources, log, shutdown } = options;
+  const watches = new WatchServer({ bookmarkIntervalMs: options.bookmarkIntervalMs ?? 60_000, log });
+  const { app, handler } = createApp(log);
+  const groupVersions = byGroupVersion(resources);
+  const documentPaths = addDiscoveryRoutes(app, groupVersions, options.version ?? 'unversioned');
+  for (const resource of resources) addResourceRoutes(app, resource, { watches, log });
+  app.setNotFoundHandler((request, reply) => answerUnrouted({ request, reply }, resources, documentPaths));
+  await app.ready();
+  const answering = new Answering();
+  const onShutdown = () => watches.end();
+  shutdown.addEventListener('abort', onShutdown, { once: true });
+  if (shutdown.aborted) onShutdown();
+  return {
+    resourceNames: resources.map(({ group, plural }) => `${group}/${plural}`),
+    get watches() {
+      return watches.size;
+    },
+    handle: (request, response) => {
+      answering.add(response);
+      // Fastify's types know one protocol at a time; its code asks each request for its own.
+      handler()(request as IncomingMessage, response as ServerResponse);
+    },
+    close: async () => {
+      shutdown.removeEventListener('abort', onShutdown);
+      watches.end();
+      await answering.done();
+      await app.close();
+    },
+  };
+}
+
+function createApp(log: Log): { app: FastifyInstance; handler: () => Handler } {
+  let captured: Handler | undefined;
+  const app = Fastify({
+    // The listener is ours: what fastify would hand to a server of its own is called for each request instead.
+    serverFactory: (handler) => {
+      captured = handler;
+      return createServer();
+    },
+    logger: false,
+    routerOptions: {
+      // Kubernetes takes a path and the same path with a slash as one.
+      ignoreTrailingSlash: true,
+      // A name may have 253 characters, percent-encoded three times as many.
+      maxParamLength: 1024,
+    },
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => {
+      void fail({ error: badRequest(error.message), request, reply, log });
+    },
+  });
+  // No body is read for what is served here; whoever sends one gets the answer that the path deserves.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  app.addHook('onRequest', (request, reply, done) => {
+    const { auditId } = requestContext(request.raw);
+    void reply.headers({ 'audit-id': auditId, 'cache-control': 'no-cache, private' });
+    done();
+  });
+  // A body that nobody reads must not hold its connection.
+  app.addHook('onResponse', (request, _reply, done) => {
+    if (!request.raw.readableEnded) request.raw.resume();
+    done();
+  });
+  app.setErrorHandler((error, request, reply) => fail({ error, request, reply, log }));
+  return {
+    app,
+    handler: () => {
+      if (!captured) throw new Error('fastify made no server');
+      return captured;
+    },
+  };
+}
+
+/** Everything thrown is answered as a Status; what is not meant for callers is logged only. */
+function fail({
+  error,
+  request,
+  reply,
+  log,
+}: {
+  error: unknown;
+  request: FastifyRequest;
+  reply: FastifyReply;
+  log: Log;
+}): FastifyReply {
+  const failure = statusErrorOf(error);
+  if (failure.status.code >= 500) log.error({ err: failure.cause ?? error }, 'request failed');
+  return sendStatus({ request, reply }, failure.status);
+}
+
+/** Counts what is being answered. */
+class Answering {
+  readonly #open = new Set<object>();
+  #onEmpty: (() => void) | undefined;
+
+  add(response: ServerResponse | Http2ServerResponse): void {
+    this.#open.add(response);
+    response.once('close', () => {
+      this.#open.delete(response);
+      if (this.#open.size === 0) this.#onEmpty?.();
+    });
+  }
+
+  async done(): Promise<void> {
+    if (this.#open.size === 0) return;
+    await new Promise<void>((resolve) => (this.#onEmpty = resolve));
+  }
+}

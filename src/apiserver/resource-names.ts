@@ -19,8 +19,7 @@ const connectVerbs: Readonly<Record<ConnectMethod, string | undefined>> = {
 
 /** The verbs that discovery shows: those that work, as clients act on them (the garbage collector watches what it can). */
 export function verbsOf(resource: AnyResource): string[] {
-  const { get, list, watch } = resource;
-  return [get && 'get', list && 'list', watch && 'watch'].filter((verb) => verb !== undefined);
+  return (['get', 'list', 'watch'] as const).filter((verb) => resource[verb] !== undefined);
 }
 
 export function connectVerbsOf(methods: readonly ConnectMethod[]): string[] {

@@ -1,0 +1,132 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { KubeObject } from '../kube/object-meta.ts';
+import { checkResourceVersion, compareResourceVersions } from '../kube/resource-version.ts';
+import { StatusError, expired, notFound, resourceVersionTooLarge, verbNotSupported } from '../kube/status.ts';
+import type { ListOptions } from './list-options.ts';
+import { isSelected } from './list-options.ts';
+import type { Representation } from './negotiation.ts';
+import { negotiate } from './negotiation.ts';
+import { acceptOf, queryOf, sendObject } from './resource-response.ts';
+import type { AnyResource, ResourceContext, ResourceList } from './resource.ts';
+import { groupVersionOf } from './resource-names.ts';
+import { includeObjectOf, toPartialObject, toTable } from './table-conversion.ts';
+
+/** How long a caller waits for a version that another replica knows already, as in kube-apiserver's cache. */
+const behindGraceMs = 3_000;
+
+export interface ReadRequest {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly resource: AnyResource;
+  readonly context: ResourceContext;
+}
+
+/** GET of one object. */
+export async function answerGet(read: ReadRequest, name: string): Promise<FastifyReply> {
+  const { request, resource, context } = read;
+  const representation = negotiate(acceptOf(request), { stream: false });
+  const query = queryOf(request);
+  const transform = checkedTransform(representation, { isList: false });
+  const table = transform?.kind === 'Table' ? includeObjectOf(query) : undefined;
+  await notOlderThan(resource, query.first('resourceVersion') ?? '', context);
+  const object = await resource.get?.(name, context);
+  if (!object) throw notFound({ group: resource.group, resource: resource.plural }, name);
+  if (!transform) return sendObject(read, object, representation.format);
+  if (table === undefined)
+    return sendObject(read, toPartialObject(object, transform.version), representation.format);
+  const metadata = { resourceVersion: object.metadata.resourceVersion ?? '' };
+  const options = { version: transform.version, includeObject: table, withColumns: true };
+  return sendObject(read, toTable(resource, { objects: [object], metadata }, options), representation.format);
+}
+
+/** GET of all objects. */
+export async function answerList(read: ReadRequest, options: ListOptions): Promise<FastifyReply> {
+  const { request, resource, context } = read;
+  const representation = negotiate(acceptOf(request), { stream: false });
+  const transform = checkedTransform(representation, { isList: true });
+  const includeObject = transform?.kind === 'Table' ? includeObjectOf(queryOf(request)) : undefined;
+  // No list of ours ends early, so whoever continues one has a token of something else: it lists anew.
+  if (options.continueToken !== '')
+    throw expired('The provided continue parameter is too old to display a consistent list result.');
+  const list = await listFor(resource, options, context);
+  const objects = list.items.filter((object) => isSelected(object, options));
+  const metadata = { resourceVersion: list.resourceVersion };
+  if (transform && includeObject !== undefined) {
+    const tableOptions = { version: transform.version, includeObject, withColumns: true };
+    return sendObject(read, toTable(resource, { objects, metadata }, tableOptions), representation.format);
+  }
+  return sendObject(read, listObject({ resource, transform }, metadata, objects), representation.format);
+}
+
+function listObject(
+  { resource, transform }: { resource: AnyResource; transform: Representation['transform'] },
+  metadata: object,
+  items: readonly KubeObject[],
+): object {
+  if (!transform) {
+    return {
+      kind: `${resource.kind}List`,
+      apiVersion: groupVersionOf(resource),
+      metadata,
+      items,
+    };
+  }
+  return {
+    kind: 'PartialObjectMetadataList',
+    apiVersion: `meta.k8s.io/${transform.version}`,
+    metadata,
+    items: items.map((object) => toPartialObject(object, transform.version)),
+  };
+}
+
+/** One object cannot be shown as a list, nor a list as one object. */
+function checkedTransform(
+  { transform }: Representation,
+  { isList }: { isList: boolean },
+): Representation['transform'] {
+  const wrong = isList ? 'PartialObjectMetadata' : 'PartialObjectMetadataList';
+  if (transform?.kind !== wrong) return transform;
+  const found = isList ? 'a list' : 'not a list';
+  throw new StatusError('NotAcceptable', `you requested ${wrong}, but the requested object is ${found}`);
+}
+
+/** The list in a state that fits the options' resource version. */
+export async function listFor(
+  resource: AnyResource,
+  { resourceVersion, resourceVersionMatch }: ListOptions,
+  context: ResourceContext,
+): Promise<ResourceList<KubeObject>> {
+  const list = await listAtLeast(resource, resourceVersion, context);
+  // Only the present is kept.
+  if (resourceVersionMatch === 'Exact' && list.resourceVersion !== resourceVersion)
+    throw expired(`The resourceVersion for the provided list is too old: ${resourceVersion}`);
+  return list;
+}
+
+async function listAtLeast(
+  resource: AnyResource,
+  resourceVersion: string,
+  context: ResourceContext,
+): Promise<ResourceList<KubeObject>> {
+  if (!resource.list) throw verbNotSupported({ group: resource.group, resource: resource.plural }, 'list');
+  const deadline = performance.now() + behindGraceMs;
+  for (;;) {
+    const list = await resource.list(context);
+    if (resourceVersion === '' || compareResourceVersions(list.resourceVersion, resourceVersion) >= 0)
+      return list;
+    if (performance.now() >= deadline || context.signal.aborted)
+      throw resourceVersionTooLarge(resourceVersion, list.resourceVersion);
+    await sleep(50, undefined, { signal: context.signal }).catch(() => undefined);
+  }
+}
+
+async function notOlderThan(
+  resource: AnyResource,
+  resourceVersion: string,
+  context: ResourceContext,
+): Promise<void> {
+  if (resourceVersion === '' || resourceVersion === '0' || !resource.list) return;
+  checkResourceVersion(resourceVersion);
+  await listAtLeast(resource, resourceVersion, context);
+}
