@@ -58,8 +58,8 @@ async function startTarget({ directory }: KubeWorld): Promise<{ port: number; ca
   await writeFile(certificateFile, serving.certificatePem);
   await writeFile(keyFile, serving.privateKeyPem, { mode: 0o600 });
   const args = [process.execPath, join(import.meta.dirname, 'target.ts'), certificateFile, keyFile];
-  const [command = '', ...rest] = boundToParent('taskset', ['-c', '1', ...args]);
-  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const bound = boundToParent('taskset', ['-c', '1', ...args]);
+  const child = spawn('setpriv', bound, { stdio: ['ignore', 'pipe', 'inherit'] });
   const [port] = (await once(child.stdout, 'data')) as [Buffer];
   return { port: Number(port.toString()), caPem: ca.certificatePem };
 }

@@ -69,7 +69,7 @@ export interface GatewayHome {
 
 let gateways = 0;
 
-/** Applies `apiservice/` to the hub, starts the gateway with a service account's token, and waits until it is available. */
+/** Applies `apiservice/` to the hub, starts the gateway with a service account's token, registers it, and waits until it is available. */
 export async function startGateway(home: GatewayHome, options: GatewayOptions = {}): Promise<GatewayProcess> {
   gateways += 1;
   const folder = join(home.directory, `gateway-${gateways}`);
@@ -77,10 +77,11 @@ export async function startGateway(home: GatewayHome, options: GatewayOptions = 
   const [port = 0] = await freePorts(1);
   const certificate = options.certificate ?? (await issueServing());
   const files = gatewayFiles(folder);
+  const registered = options.registered ?? true;
   await Promise.all([
     writeFile(files.certificateFile, certificate.certificatePem),
     writeFile(files.keyFile, certificate.privateKeyPem, { mode: 0o600 }),
-    applyRegistration({ home, folder, port, caPem: certificate.caPem, register: options.registered ?? true }),
+    registered ? applyRights(home, folder) : undefined,
   ]);
   await writeToken(home.hub, files.tokenFile);
   await writeKubeconfig(files.kubeconfig, {
@@ -91,6 +92,9 @@ export async function startGateway(home: GatewayHome, options: GatewayOptions = 
   });
   const facts = { home, port, caPem: certificate.caPem, files, options };
   let running = await launch(facts);
+  // Only now: a hub that looks for a gateway which is not there yet looks again after ever longer pauses.
+  if (registered) await register({ home, folder, port, caPem: certificate.caPem });
+  if (registered) await untilAvailable(running, home.hub);
   const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | undefined> =>
     (await running.end(signal)).code ?? undefined;
   return {
@@ -105,6 +109,7 @@ export async function startGateway(home: GatewayHome, options: GatewayOptions = 
     async restart(signal) {
       await stop(signal);
       running = await launch(facts);
+      if (registered) await untilAvailable(running, home.hub);
     },
     rotateToken: () => writeToken(home.hub, files.tokenFile),
   };
@@ -141,12 +146,29 @@ interface Registration {
   readonly folder: string;
   readonly port: number;
   readonly caPem: string;
-  readonly register: boolean;
 }
 
-/** The manifests that everybody applies, with what differs on loopback: where the Service leads, the port and the CA. */
-async function applyRegistration({ home, folder, port, caPem, register }: Registration): Promise<void> {
-  if (!register) return;
+/** The manifests that everybody applies, but for the APIService: what the gateway needs before it can start. */
+async function applyRights(home: GatewayHome, folder: string): Promise<void> {
+  const later = {
+    apiVersion: 'apiregistration.k8s.io/v1',
+    kind: 'APIService',
+    metadata: { name: apiService },
+  };
+  await applyOverlay(home, folder, [{ patch: JSON.stringify({ $patch: 'delete', ...later }) }]);
+}
+
+/** All of the manifests, with what differs on loopback: where the Service leads, the port and the CA. */
+async function register({ home, folder, port, caPem }: Registration): Promise<void> {
+  await applyOverlay(home, folder, [
+    patch('APIService', apiService, [
+      { op: 'replace', path: '/spec/service/port', value: port },
+      { op: 'add', path: '/spec/caBundle', value: Buffer.from(caPem).toString('base64') },
+    ]),
+  ]);
+}
+
+async function applyOverlay(home: GatewayHome, folder: string, patches: readonly unknown[]): Promise<void> {
   const overlay = {
     apiVersion: 'kustomize.config.k8s.io/v1beta1',
     kind: 'Kustomization',
@@ -155,10 +177,7 @@ async function applyRegistration({ home, folder, port, caPem, register }: Regist
       patch('Service', account, [
         { op: 'replace', path: '/spec', value: { type: 'ExternalName', externalName: 'localhost' } },
       ]),
-      patch('APIService', apiService, [
-        { op: 'replace', path: '/spec/service/port', value: port },
-        { op: 'add', path: '/spec/caBundle', value: Buffer.from(caPem).toString('base64') },
-      ]),
+      ...patches,
     ],
   };
   await writeFile(join(folder, 'kustomization.yaml'), stringify(overlay));
@@ -212,7 +231,6 @@ async function launch({ home, port, caPem, files, options }: Launch): Promise<Wo
     cwd: home.directory,
   });
   await untilServing(gateway, `https://127.0.0.1:${port}`, caPem);
-  if (options.registered ?? true) await untilAvailable(gateway, home.hub);
   return gateway;
 }
 
