@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 import type { Readable } from 'node:stream';
@@ -11,8 +12,7 @@ import { attachRequestContext } from '../request-context.ts';
 import type { ResourceApi, ResourceApiOptions } from '../resource-api.ts';
 import { createResourceApi } from '../resource-api.ts';
 import type { Resource } from '../resource.ts';
-import { statusErrorOf } from '../status-response.ts';
-import { respondStatus } from '../status-response.ts';
+import { respondStatus, statusErrorOf } from '../status-response.ts';
 import type { WatchCacheOptions } from '../watch-cache.ts';
 import { WatchCache } from '../watch-cache.ts';
 import type { Answer, CallOptions } from './served.ts';
@@ -190,7 +190,7 @@ async function open1(port: number, options: CallOptions) {
   });
   request.on('error', () => {});
   request.end();
-  const [response] = (await once(request, 'response')) as [import('node:http').IncomingMessage];
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
   response.on('error', () => {});
   const { statusCode = 0, headers } = response;
   return { status: statusCode, headers, body: response as Readable, abort: () => void request.destroy() };
