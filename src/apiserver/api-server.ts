@@ -21,7 +21,7 @@ export interface ApiServerOptions extends Pick<AdmissionOptions, 'authenticate' 
   readonly probes: Probes;
   readonly inFlight: InFlight;
   readonly registry: Registry;
-  /** `group/resource` and `group/resource/subresource`: what metrics may name. */
+  /** `group/version/resource` and `group/version/resource/subresource`: what metrics may name. */
   readonly served: ReadonlySet<string>;
   /** Text of /version. */
   readonly version: object;

@@ -39,7 +39,7 @@ export interface RequestMetrics {
 export function createRequestMetrics(options: {
   registry: Registry;
   inFlight: InFlight;
-  /** `group/resource` and `group/resource/subresource` that are served: others are not used as labels. */
+  /** `group/version/resource` and `group/version/resource/subresource` that are served: others are not used as labels. */
   served: ReadonlySet<string>;
 }): RequestMetrics {
   const { registry, inFlight } = options;
@@ -99,7 +99,9 @@ export function createRequestMetrics(options: {
 function labelsOf(info: RequestInfo | undefined, served: ReadonlySet<string>) {
   const verb = info && knownVerbs.has(info.verb) ? info.verb.toUpperCase() : 'OTHER';
   const name = info
-    ? [info.apiGroup, info.resource, info.subresource].filter((part) => part !== '').join('/')
+    ? [info.apiGroup, info.apiVersion, info.resource, info.subresource]
+        .filter((part) => part !== '')
+        .join('/')
     : '';
   const known = info?.isResourceRequest === true && served.has(name);
   return {

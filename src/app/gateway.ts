@@ -165,7 +165,10 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
         : scope.own(createAuditLog({ path: options.auditLogPath, log })),
     resources,
     engines: new Map([[`${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`, composeProxy(base, parts)]]),
-    served: new Set([`${GROUP}/${CLUSTER_GATEWAYS}`, `${GROUP}/${CLUSTER_GATEWAYS}/proxy`]),
+    served: new Set([
+      `${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}`,
+      `${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`,
+    ]),
     probes: createProbes({ live: [], ready: readyChecks(base, parts) }),
     inFlight: createInFlight(options.inFlight),
     registry: metrics,
