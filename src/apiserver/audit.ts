@@ -84,6 +84,7 @@ class FileAuditLog implements AuditLog {
   #writing: Promise<void> | undefined;
   #file: FileHandle | undefined;
   #failing = false;
+  #mayBeCut = true;
   #ended = false;
 
   constructor(options: AuditLogOptions) {
@@ -115,6 +116,7 @@ class FileAuditLog implements AuditLog {
         this.#failing = false;
       } catch (error) {
         this.#drop(batch.length, error);
+        this.#mayBeCut = true;
         await this.#file?.close().catch(() => undefined);
         this.#file = undefined;
         if (!this.#ended) await sleep(1000, undefined, { ref: false });
@@ -130,8 +132,18 @@ class FileAuditLog implements AuditLog {
       });
       return;
     }
-    this.#file ??= await open(this.#path, 'a', 0o600);
-    await this.#file.appendFile(text);
+    this.#file ??= await open(this.#path, 'a+', 0o600);
+    await this.#file.appendFile((await this.#isCut(this.#file)) ? `\n${text}` : text);
+    this.#mayBeCut = false;
+  }
+
+  /** A full disk, or the end of a process, may have left half a line: the next one must not become part of it. */
+  async #isCut(file: FileHandle): Promise<boolean> {
+    if (!this.#mayBeCut) return false;
+    const { size } = await file.stat();
+    if (size === 0) return false;
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, size - 1);
+    return bytesRead === 1 && buffer.toString() !== '\n';
   }
 
   #drop(count: number, error: unknown): void {
