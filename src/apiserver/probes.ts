@@ -19,15 +19,15 @@ const ping: Check = { name: 'ping', check: () => undefined };
  * makes 500. Liveness never depends on the hub or on a cluster.
  */
 export function createProbes(checks: { live: readonly Check[]; ready: readonly Check[] }): Probes {
-  const byPath: Record<string, readonly Check[]> = {
-    livez: [ping, ...checks.live],
-    readyz: [ping, ...checks.live, ...checks.ready],
-    healthz: [ping, ...checks.live, ...checks.ready],
-  };
+  const byPath = new Map<string, readonly Check[]>([
+    ['livez', [ping, ...checks.live]],
+    ['readyz', [ping, ...checks.live, ...checks.ready]],
+    ['healthz', [ping, ...checks.live, ...checks.ready]],
+  ]);
   return {
     handle: (exchange, path) => {
       const [, probe = '', single, ...rest] = path.split('/');
-      const known = byPath[probe];
+      const known = byPath.get(probe);
       if (!known || rest.length > 0) return false;
       if (single === undefined) {
         answerAll(exchange, probe, known);
