@@ -1,0 +1,253 @@
+import { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
+import { Registry } from 'prom-client';
+import { describe, expect, test } from 'vitest';
+import { Failure } from '../base/failure.ts';
+import type { Log } from '../base/log.ts';
+import { StatusError } from '../kube/status.ts';
+import type { UserInfo } from '../kube/user-info.ts';
+import { createAdmission } from './admission.ts';
+import type { Route } from './admission.ts';
+import { createInFlight } from './in-flight.ts';
+import { createRequestMetrics } from './metrics.ts';
+import { FakeExchange } from './testing/fake-exchange.ts';
+import type { FakeRequest } from './testing/fake-exchange.ts';
+
+interface AuditLine {
+  readonly auditID: string;
+  readonly verb: string;
+  readonly requestURI: string;
+  readonly user: { readonly username: string };
+  readonly responseStatus: { readonly code: number };
+}
+
+interface Setup {
+  readonly user?: UserInfo;
+  readonly frontProxy?: boolean;
+  readonly authenticate?: Error;
+  readonly authorize?: Error;
+  readonly limit?: number;
+  readonly route?: Partial<Route>;
+}
+
+function setUp(setup: Setup = {}) {
+  const audited: AuditLine[] = [];
+  const logged: { fields: object; message: string }[] = [];
+  const steps: string[] = [];
+  const registry = new Registry();
+  const limit = setup.limit ?? 0;
+  const inFlight = createInFlight({ readOnly: limit, mutating: limit, longRunning: limit });
+  const log: Log = {
+    debug: () => {},
+    info: () => {},
+    warn: (fields, message) => logged.push({ fields, message }),
+    error: (fields, message) => logged.push({ fields, message }),
+  };
+  const admit = createAdmission({
+    authenticate: () => {
+      steps.push('authenticate');
+      const { user = { name: 'jane', groups: [] }, frontProxy = true } = setup;
+      return setup.authenticate ? Promise.reject(setup.authenticate) : Promise.resolve({ user, frontProxy });
+    },
+    authorizer: {
+      authorize: () => {
+        steps.push('authorize');
+        return setup.authorize ? Promise.reject(setup.authorize) : undefined;
+      },
+    },
+    inFlight,
+    metrics: createRequestMetrics({ registry, inFlight, served: new Set() }),
+    auditLog: {
+      dropped: 0,
+      write: (event) => audited.push(event as AuditLine),
+      close: () => Promise.resolve(),
+      destroy: () => {},
+    },
+    route: () => ({
+      requestClass: 'readOnly',
+      handle: (exchange) => {
+        steps.push('handle');
+        exchange.respond(200, [], 'ok');
+      },
+      ...setup.route,
+    }),
+    log,
+  });
+  const ask = async (request: FakeRequest = {}) => {
+    const exchange = new FakeExchange(request);
+    admit(exchange);
+    for (let turn = 0; turn < 3; turn += 1) await setImmediate();
+    return exchange;
+  };
+  return { ask, audited, logged, steps, inFlight, registry };
+}
+
+const statusOf = ({ answerBody }: FakeExchange) =>
+  JSON.parse(answerBody) as { kind: string; code: number; reason: string; message: string };
+
+describe('the way in', () => {
+  test('authenticates, authorizes, then answers; one audit line says so', async () => {
+    const { ask, steps, audited } = setUp();
+    const exchange = await ask({ target: '/apis/g/v1/things/x?y=1', headers: ['Audit-Id', 'given-id'] });
+    expect(steps).toEqual(['authenticate', 'authorize', 'handle']);
+    expect(exchange.answerBody).toBe('ok');
+    expect(audited).toMatchObject([
+      {
+        auditID: 'given-id',
+        verb: 'get',
+        requestURI: '/apis/g/v1/things/x?y=1',
+        user: { username: 'jane' },
+        responseStatus: { code: 200 },
+      },
+    ]);
+  });
+
+  test.each(['', ' ', 'a b', 'x'.repeat(65), 'é', 'a\tb'])(
+    'an Audit-Id that no log should hold is replaced: %j',
+    async (given) => {
+      const { ask, audited } = setUp();
+      await ask({ headers: ['audit-id', given] });
+      expect(audited[0]?.auditID).toMatch(/^[0-9a-f-]{36}$/);
+    },
+  );
+
+  test.each(['http://evil.test/healthz', 'https://a/apis', '*', '', 'healthz', '/a#b', '/#'])(
+    'the target %j is 400 before anybody is asked who calls',
+    async (target) => {
+      const { ask, steps } = setUp();
+      const exchange = await ask({ target });
+      expect(statusOf(exchange)).toMatchObject({ kind: 'Status', code: 400, reason: 'BadRequest' });
+      expect(steps).toEqual([]);
+    },
+  );
+
+  test.each(['/%zz', '/a\x00b', '/a b', '/é'])('the path %j is 400', async (target) => {
+    const { ask, steps } = setUp();
+    expect(statusOf(await ask({ target }))).toMatchObject({ code: 400 });
+    expect(steps).toEqual([]);
+  });
+
+  test('who is not authenticated is not routed, and audited without a name', async () => {
+    const { ask, steps, audited } = setUp({ authenticate: new StatusError('Unauthorized', 'Unauthorized') });
+    expect(statusOf(await ask())).toMatchObject({ kind: 'Status', code: 401, reason: 'Unauthorized' });
+    expect(steps).toEqual(['authenticate']);
+    expect(audited).toMatchObject([{ user: { username: '' }, responseStatus: { code: 401 } }]);
+  });
+
+  test('who may not is answered 403 and nothing is handled', async () => {
+    const { ask, steps } = setUp({ authorize: new StatusError('Forbidden', 'no') });
+    expect(statusOf(await ask())).toMatchObject({ code: 403, message: 'no' });
+    expect(steps).toEqual(['authenticate', 'authorize']);
+  });
+
+  test('what was not meant for callers is 500 with a fixed text, and logged', async () => {
+    const { ask, logged } = setUp({
+      route: { handle: () => Promise.reject(new TypeError('secret detail')) },
+    });
+    const exchange = await ask();
+    expect(statusOf(exchange)).toMatchObject({ code: 500, message: 'Internal Server Error' });
+    expect(exchange.answerBody).not.toContain('secret');
+    expect(logged).toHaveLength(1);
+    expect(logged[0]?.fields).toMatchObject({ err: { message: 'secret detail' }, code: 500 });
+  });
+
+  test('the audit id stands in a failure, so that it can be found in the log', async () => {
+    const { ask } = setUp({ authorize: new StatusError('Forbidden', 'no') });
+    const { answerHeaders } = await ask({ headers: ['Audit-Id', 'abc'] });
+    expect(answerHeaders.slice(-2)).toEqual(['audit-id', 'abc']);
+  });
+});
+
+describe('impersonation headers', () => {
+  test.each([
+    'Impersonate-User',
+    'impersonate-group',
+    'IMPERSONATE-UID',
+    'Impersonate-Extra-A',
+    'Impersonate-Future',
+  ])('%s of a direct caller is refused; behind the hub it is left to who answers', async (name) => {
+    const direct = setUp({ frontProxy: false });
+    expect(statusOf(await direct.ask({ headers: [name, 'x'] }))).toMatchObject({ code: 403 });
+    expect(direct.steps).toEqual(['authenticate']);
+    const through = setUp({ frontProxy: true });
+    expect((await through.ask({ headers: [name, 'x'] })).status).toBe(200);
+  });
+});
+
+describe('how a request ends', () => {
+  test('a caller who goes away before an answer is 499', async () => {
+    const { ask, audited, inFlight, registry } = setUp({ route: { handle: () => new Promise(() => {}) } });
+    const exchange = await ask();
+    expect(inFlight.counts.readOnly).toBe(1);
+    exchange.goAway();
+    expect(inFlight.counts.readOnly).toBe(0);
+    expect(audited).toMatchObject([{ responseStatus: { code: 0 } }]);
+    expect(await registry.metrics()).toMatch(/apiserver_request_total\{[^}]*code="499"\} 1/);
+  });
+
+  test('a failure after the head is out cuts the answer, and keeps its code', async () => {
+    const { ask, audited } = setUp({
+      route: {
+        handle: (exchange) => {
+          exchange.stream(200, [], { body: new Readable({ read() {} }) });
+          throw new Failure('reset', 'the target died');
+        },
+      },
+    });
+    const exchange = await ask();
+    expect(exchange.aborted).toBe(true);
+    expect(exchange.answerBody).toBe('');
+    expect(audited).toMatchObject([{ responseStatus: { code: 200 } }]);
+  });
+
+  test('long-running requests are counted, their time is not', async () => {
+    const { ask, registry } = setUp({ route: { requestClass: 'longRunning' } });
+    await ask();
+    const text = await registry.metrics();
+    expect(text).toMatch(/apiserver_request_total\{.*\} 1/);
+    expect(text).not.toMatch(/apiserver_request_duration_seconds_count\{.*\} 1/);
+  });
+
+  test.each(['/livez', '/readyz/ping', '/healthz?verbose'])('%s is not audited', async (target) => {
+    const { ask, audited } = setUp();
+    await ask({ target });
+    expect(audited).toEqual([]);
+  });
+});
+
+describe('requests in flight', () => {
+  const waiting = { handle: () => new Promise<void>(() => {}) };
+
+  test('one too many is 429 with Retry-After, before the hub is asked; a place that is freed is taken', async () => {
+    const { ask, steps, inFlight } = setUp({ limit: 2, route: waiting });
+    const [first] = [await ask(), await ask()];
+    steps.length = 0;
+    const refused = await ask();
+    expect(statusOf(refused)).toMatchObject({
+      code: 429,
+      reason: 'TooManyRequests',
+      message: 'Too many requests, please try again later.',
+      details: { retryAfterSeconds: 1 },
+    });
+    expect(refused.answerHeaders.join('\n')).toContain('retry-after\n1');
+    expect(steps).toEqual(['authenticate']);
+    first.goAway();
+    await ask();
+    expect(inFlight.counts.readOnly).toBe(2);
+    expect(steps.at(-1)).toBe('authorize');
+  });
+
+  test('system:masters is let in all the same', async () => {
+    const user = { name: 'admin', groups: ['system:masters'] };
+    const { ask, inFlight } = setUp({ limit: 1, user, route: waiting });
+    await ask();
+    expect((await ask()).status).toBeUndefined();
+    expect(inFlight.counts.readOnly).toBe(2);
+  });
+
+  test('a refused request leaves no place taken', async () => {
+    const { ask, inFlight } = setUp({ limit: 1, authorize: new StatusError('Forbidden', 'no') });
+    for (let i = 0; i < 5; i += 1) expect((await ask()).status).toBe(403);
+    expect(inFlight.counts.readOnly).toBe(0);
+  });
+});
