@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { GROUP, call, protocols, serveWidgets } from './testing/widgets.ts';
 
-const json = (body: string) => JSON.parse(body);
+/* eslint-disable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-return -- documents of many shapes */
+const json = (body: string): any => JSON.parse(body);
+/* eslint-enable */
 
 describe.each(protocols)('%s', (protocol) => {
   const served = async () => {
