@@ -2,6 +2,7 @@ import { open, stat } from 'node:fs/promises';
 
 /** What scenarios read of an event of a cluster's audit log. */
 export interface AuditEvent {
+  readonly auditID: string;
   readonly stage: string;
   readonly verb: string;
   readonly requestURI: string;
