@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { GROUP, call, protocols, serveWidgets } from './testing/widgets.ts';
 
-/* eslint-disable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-return -- documents of many shapes */
+/* eslint-disable @typescript-eslint/no-explicit-any -- documents of many shapes */
 const json = (body: string): any => JSON.parse(body);
 /* eslint-enable */
 
