@@ -6,6 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Failure } from '../base/failure.ts';
+import { frame, frames, startRawHttp2 } from './testing/raw-http2.ts';
 import { countStreams, failureOf, writeBytes } from './testing/streams.ts';
 import { eventually, startHttp2 } from './testing/servers.ts';
 import { get, textOf, transportTo } from './testing/transports.ts';
@@ -239,6 +240,18 @@ describe('bodies', () => {
     expect(await textOf(response)).toBe('body');
     expect(response.trailers()).toEqual(['x-sum', 'abc']);
   });
+});
+
+test('the length of a body that a HEAD leaves out is not waited for', async () => {
+  const { address } = await startRawHttp2((socket, stream) => {
+    // `content-length: 5` as a literal of HPACK, then an empty DATA frame ends the stream.
+    const payload = Buffer.from([0x88, 0x0f, 0x0d, 1, 0x35]);
+    socket.write(Buffer.concat([frame(1, 4, { stream, payload }), frames.data(stream, '', true)]));
+  });
+  const transport = await transportTo(address);
+  const response = await transport.request(get('/', { method: 'HEAD' }));
+  expect(response.headers).toEqual(['content-length', '5']);
+  expect(await textOf(response)).toBe('');
 });
 
 describe('headers', () => {

@@ -38,6 +38,7 @@ export class Http2Exchange extends Readable {
   /** Bytes of the answer that `content-length` promises and that have not come. */
   #missing = 0;
   #cutShort = false;
+  readonly #head: boolean;
 
   constructor(
     session: Http2Session,
@@ -47,6 +48,7 @@ export class Http2Exchange extends Readable {
     super();
     this.#session = session;
     this.#signal = request.signal;
+    this.#head = request.method === 'HEAD';
     this.#resolve = settle.resolve;
     this.#reject = settle.reject;
     let stream: CarryingStream;
@@ -110,10 +112,11 @@ export class Http2Exchange extends Readable {
       stream.resume();
     } else {
       const length = headers['content-length'];
-      if (length !== undefined) this.#missing = Number(length);
+      // Trailers come without a length in all that sends them (RFC 9110 §6.5.1 lets us drop others): one listener saved.
+      if (length === undefined) stream.on('trailers', onTrailers);
+      else if (!this.#head && headers[':status'] !== 304) this.#missing = Number(length);
       stream.on('data', onData);
       stream.on('end', onEnd);
-      stream.on('trailers', onTrailers);
     }
     this.#resolve(new Http2Response(headers[':status'] ?? 0, rawHeaders, this));
   }
@@ -210,7 +213,9 @@ class Http2Response implements IncomingResponse {
     this.body = body;
   }
 
-  trailers = (): RawHeaders => this.body.trailers;
+  trailers(): RawHeaders {
+    return this.body.trailers;
+  }
 }
 
 function headerLines({ method, target, authority, headers }: OutgoingRequest): string[] {
