@@ -20,6 +20,12 @@ export interface Flag {
 }
 
 const text = (value: string) => value;
+/** Charts write `--audit-log-path=` for none. */
+const file = (path: string) => path || undefined;
+const present = (value: string) => {
+  if (value === '') throw new Error('it must not be empty');
+  return value;
+};
 const integer = (min: number, max: number) => (value: string) => parseInteger(value, { min, max });
 const limit = integer(0, 1_000_000);
 
@@ -29,7 +35,7 @@ export const gatewayFlags = {
     group: 'Gateway',
     value: 'namespace',
     default: 'vela-system',
-    parse: text,
+    parse: present,
     help: 'Namespace of the hub whose labelled Secrets are the clusters.',
   },
   'require-cluster-ca': {
@@ -84,13 +90,13 @@ export const gatewayFlags = {
   'tls-cert-file': {
     group: 'Serving',
     value: 'file',
-    parse: text,
+    parse: file,
     help: 'Serving certificate with its intermediates, PEM; read again when it changes.',
   },
   'tls-private-key-file': {
     group: 'Serving',
     value: 'file',
-    parse: text,
+    parse: file,
     help: 'Private key of the serving certificate, PEM.',
   },
   'tls-min-version': {
@@ -138,19 +144,19 @@ export const gatewayFlags = {
   kubeconfig: {
     group: 'Hub',
     value: 'file',
-    parse: text,
+    parse: file,
     help: 'How to reach the hub; in a pod the service account is the default.',
   },
   'authentication-kubeconfig': {
     group: 'Hub',
     value: 'file',
-    parse: text,
+    parse: file,
     help: 'Kubeconfig for TokenReviews and the authentication ConfigMap; default: --kubeconfig.',
   },
   'authorization-kubeconfig': {
     group: 'Hub',
     value: 'file',
-    parse: text,
+    parse: file,
     help: 'Kubeconfig for SubjectAccessReviews; default: --kubeconfig.',
   },
   'authentication-skip-lookup': {
@@ -177,13 +183,13 @@ export const gatewayFlags = {
   'client-ca-file': {
     group: 'Authentication',
     value: 'file',
-    parse: text,
+    parse: file,
     help: 'CA of client certificates; overrides the ConfigMap.',
   },
   'requestheader-client-ca-file': {
     group: 'Authentication',
     value: 'file',
-    parse: text,
+    parse: file,
     help: "CA of the front proxy's certificate; with it the ConfigMap's request-header settings are not used.",
   },
   'requestheader-allowed-names': {
@@ -266,7 +272,7 @@ export const gatewayFlags = {
   'audit-log-path': {
     group: 'Observability',
     value: 'file',
-    parse: text,
+    parse: file,
     help: 'Write an audit.k8s.io/v1 event at level Metadata for each request; - for standard output.',
   },
   v: {

@@ -21,7 +21,7 @@ export function parseGatewayFlags(argv: readonly string[]): GatewayOptions {
   refuseNotImplemented(argv);
   const command = gatewayCommand();
   try {
-    command.parse([...argv], { from: 'user' });
+    command.parse(pflagWords(argv), { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     const isHelp = error.code === 'commander.helpDisplayed' || error.code === 'commander.help';
@@ -36,12 +36,25 @@ export function parseGatewayFlags(argv: readonly string[]): GatewayOptions {
   return optionsFrom(valuesOf(command));
 }
 
+/** Go's pflag reads some words otherwise than commander: `--bool` never takes the next word, and `-v=4` is `--v=4`. */
+function pflagWords(argv: readonly string[]): string[] {
+  const flags = new Map(Object.entries<Flag>(gatewayFlags));
+  return argv
+    .filter((word) => !isSwitchedOff(word))
+    .map((word) => {
+      if (flags.get(word.slice(2))?.value === 'bool' && word.startsWith('--')) return `${word}=true`;
+      return word.startsWith('-v=') ? `-${word}` : word;
+    });
+}
+
+/** Manifests switch this off, which is what it is. */
+const isSwitchedOff = (word: string) => /^--ocm-integration=(?:0|f|false)$/i.test(word);
+
 function refuseNotImplemented(argv: readonly string[]): void {
   for (const word of argv) {
     const name = /^--([a-z0-9-]+)/.exec(word)?.[1] ?? '';
-    // Manifests switch these off, which is what they are.
-    if (name === 'ocm-integration' && /=f(?:alse)?$/i.test(word)) continue;
-    if (notImplemented.has(name)) throw new FlagsEnd(`--${name} is not implemented by this version`, 2);
+    if (notImplemented.has(name) && !isSwitchedOff(word))
+      throw new FlagsEnd(`--${name} is not implemented by this version`, 2);
   }
 }
 
@@ -52,17 +65,21 @@ function gatewayCommand(): Command {
     .usage('[flags]')
     .helpOption('-h, --help', 'Show this.')
     .configureOutput({ writeOut: () => {}, writeErr: () => {} })
-    .configureHelp({ helpWidth: 110, showGlobalOptions: false, visibleArguments: () => [] })
+    .configureHelp({
+      helpWidth: 110,
+      showGlobalOptions: false,
+      visibleArguments: () => [],
+      optionTerm: ({ flags }) => flags.replace(' <bool>', '[=bool]'),
+    })
     .exitOverride();
   for (const [name, flag] of Object.entries<Flag>(gatewayFlags)) {
-    const isBoolean = flag.value === 'bool';
-    const value = isBoolean ? '[bool]' : `<${flag.value}>`;
+    // A boolean's value may be left out, but only `=` gives it: see pflagWords.
+    const value = flag.value === 'bool' ? '<bool>' : `<${flag.value}>`;
     const option = new Option(
       `${flag.short === undefined ? '' : `${flag.short}, `}--${name} ${value}`,
       flag.help,
     );
     if (flag.default !== undefined && flag.default !== '') option.default(flag.default, flag.default);
-    if (isBoolean) option.preset('true');
     option.helpGroup(`${flag.group}:`);
     if (flag.hidden) option.hideHelp();
     command.addOption(option);
@@ -85,6 +102,11 @@ function valuesOf(command: Command): Parsed {
     }
   }
   return values as Parsed;
+}
+
+/** Gates that nobody here knows: kube-apiserver's own, most of them. */
+export function unknownGates({ featureGates }: Pick<GatewayOptions, 'featureGates'>): string[] {
+  return [...featureGates.keys()].filter((name) => !knownGates.has(name));
 }
 
 const knownGates = new Map([
