@@ -8,7 +8,7 @@ export interface Step {
   readonly limited?: boolean;
   /** It never ends by itself: it is killed after this time. */
   readonly killAfterMs?: number;
-  /** Repeated until it succeeds: it waits for what the cluster does in its own time. Only the last run is compared, and not its requests. */
+  /** Repeated until it succeeds: it waits for what the cluster does in its own time. Only that it does is compared. */
   readonly untilItSucceeds?: boolean;
   /** It asks again and again: how often is not compared. */
   readonly polls?: boolean;
