@@ -210,6 +210,15 @@ describe('connections that end', () => {
     expect(seen).toEqual(['GET', 'GET', 'GET', 'GET', 'GET']);
   });
 
+  test('the second try does not meet the next stale connection', async () => {
+    const { transport, accepted } = await startStale();
+    const together = () => Promise.all([1, 2, 3].map(() => transport.request(get('/')).then(textOf)));
+    expect(await together()).toEqual(['ok', 'ok', 'ok']);
+    await eventually(() => transport.connections().http1 === 3);
+    expect(await textOf(await transport.request(get('/')))).toBe('ok');
+    expect(accepted()).toBe(4);
+  });
+
   test('but not one that may have changed something', async () => {
     const { transport, seen } = await startStale();
     expect(await textOf(await transport.request(get('/')))).toBe('ok');

@@ -85,7 +85,10 @@ describe('abort', () => {
 
   test('no listener is left on a signal that outlives its requests', async () => {
     const { server, address } = await startHttp2();
-    server.on('stream', answerOk);
+    server.on('stream', (stream, headers) => {
+      if (headers[':method'] === 'HEAD') stream.respond({ ':status': 200 }, { endStream: true });
+      else answerOk(stream);
+    });
     const transport = await transportTo(address);
     let listeners = 0;
     const controller = new AbortController();
@@ -155,6 +158,28 @@ describe('bodies', () => {
     const body = Readable.from(Array.from({ length: 320 }, () => Buffer.alloc(65_536)));
     const response = await transport.request(get('/', { method: 'POST', body }));
     expect(await textOf(response)).toBe(String(320 * 65_536));
+  });
+
+  test('a target that stopped reading stops the caller too', async () => {
+    const { server, address } = await startHttp2();
+    server.on('stream', () => undefined);
+    const transport = await transportTo(address);
+    let taken = 0;
+    const body = new Readable({
+      read() {
+        taken += 65_536;
+        this.push(Buffer.alloc(65_536));
+      },
+    });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const failing = failureOf(transport.request(get('/', { method: 'POST', body, signal })));
+    await eventually(() => taken > 65_536);
+    await sleep(100);
+    expect(taken).toBeLessThan(2_000_000);
+    controller.abort();
+    expect((await failing).kind).toBe('cancelled');
+    body.destroy();
   });
 
   test('a reader that stopped holds no more than its window, and no other reader', async () => {
