@@ -127,6 +127,13 @@ describe('the way in', () => {
     expect(steps).toEqual([]);
   });
 
+  test('two Host lines are 400', async () => {
+    const { ask, steps } = setUp();
+    expect(statusOf(await ask({ headers: ['Host', 'a', 'host', 'a'] }))).toMatchObject({ code: 400 });
+    expect(steps).toEqual([]);
+    expect((await ask({ headers: ['Host', 'a'] })).status).toBe(200);
+  });
+
   test('who is not authenticated is not routed, and audited without a name', async () => {
     const { ask, steps, audited } = setUp({ authenticate: new StatusError('Unauthorized', 'Unauthorized') });
     expect(statusOf(await ask())).toMatchObject({ kind: 'Status', code: 401, reason: 'Unauthorized' });

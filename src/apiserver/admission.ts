@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { firstHeader } from '../base/header-lines.ts';
+import { allHeaders, firstHeader } from '../base/header-lines.ts';
 import type { Log } from '../base/log.ts';
 import { requestInfo } from '../kube/request-info.ts';
 import type { RequestInfo } from '../kube/request-info.ts';
@@ -53,6 +53,7 @@ export function createAdmission(options: AdmissionOptions): (exchange: Exchange)
 
 async function admit(exchange: Exchange, tracked: TrackedRequest, options: AdmissionOptions): Promise<void> {
   checkTarget(exchange);
+  checkHost(exchange);
   const info = requestInfo(exchange.method, exchange.target);
   tracked.info = info;
   const { user, frontProxy } = await authenticateCounted(exchange, options);
@@ -85,6 +86,13 @@ async function authenticateCounted(
 function checkTarget({ target }: Exchange): void {
   if (!target.startsWith('/')) throw badRequest('the request target must be a path');
   if (target.includes('#')) throw badRequest('the request target must not have a fragment');
+}
+
+/** Which of two Host lines counts, servers disagree on; Node's parser lets both through (RFC 9112 3.2 demands 400). */
+function checkHost({ protocol, headers }: Exchange): void {
+  if (protocol === 'HTTP/1.1' && allHeaders(headers, 'host').length > 1) {
+    throw badRequest('there must be one Host line');
+  }
 }
 
 /**

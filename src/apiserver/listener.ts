@@ -147,7 +147,7 @@ function createHttp1Server(
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     // A body may take as long as it takes: uploads through /proxy have no deadline of their own.
     requestTimeout: 0,
-    // Two Host lines, a missing one, and the like are refused by the parser (RFC 9112 3.2).
+    // A missing Host line is refused by the parser, two of them by admission (RFC 9112 3.2).
     requireHostHeader: true,
     insecureHTTPParser: false,
     joinDuplicateHeaders: false,
