@@ -38,7 +38,6 @@ export class ReviewCache<T extends object> {
       this.#counts.hits += 1;
       return known;
     }
-    signal.throwIfAborted();
     this.#counts.misses += 1;
     return this.#flights.run(key, (shared) => this.#ask(key, ask, shared), signal);
   }

@@ -41,6 +41,8 @@ describe('what the hub says', () => {
 
   test.each([
     ['authenticated: false', { authenticated: false }],
+    ['a user, but authenticated: false', { ...jane, authenticated: false }],
+    ['a user, but nothing about authenticated', { user: jane.user }],
     ['nothing', {}],
     ['an error beside a user', { ...jane, error: 'expired' }],
     ['no user', { authenticated: true }],
@@ -190,7 +192,7 @@ describe('one question for many', () => {
   test('one who has gone already asks nothing, and a failing hub then hurts nobody', async () => {
     const hub = await startHub((call) => call.refuse(403, 'Forbidden'));
     const tokens = await reviewer(hub);
-    await expect(tokens.review('t', AbortSignal.abort())).rejects.toThrow();
+    await expect(tokens.review('t', AbortSignal.abort())).rejects.toMatchObject({ kind: 'cancelled' });
     await sleep(50);
     expect(hub.calls).toHaveLength(0);
   });
