@@ -143,7 +143,12 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
   const showHealth = options.featureGates.get('HealthinessCheck') ?? false;
   const resource = scope.own(createClusterGatewayResource(clusters.registry, { showHealth }));
   const resources = scope.own(
-    await createResourceApi({ resources: [resource], shutdown: base.endWatches.signal, log }),
+    await createResourceApi({
+      resources: [resource],
+      shutdown: base.endWatches.signal,
+      log,
+      version: buildVersion().gitVersion,
+    }),
   );
   return createApiServer({
     authenticate: createAuthenticator({
