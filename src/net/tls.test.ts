@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { Duplex } from 'node:stream';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Server as TlsServer, TLSSocket, TlsOptions } from 'node:tls';
 import { describe, expect, test } from 'vitest';
@@ -11,6 +10,7 @@ import type { ClientTls, TlsConnectOptions } from './tls.ts';
 import { testPki } from './testing/certificates.ts';
 import { eventually, listen, startTcp } from './testing/servers.ts';
 import { failureOf } from './testing/streams.ts';
+import { throughDuplex } from './testing/tunnels.ts';
 import type { TestServer } from './testing/servers.ts';
 
 const never = new AbortController().signal;
@@ -236,16 +236,7 @@ test('runs over any byte stream, and ends it', async () => {
   const { ca } = await testPki();
   const server = await startTls();
   const raw = await createTcpDial()(server.address, never);
-  const stream = new Duplex({
-    read: () => raw.resume(),
-    write: (chunk, _encoding, done) => void raw.write(chunk as Buffer, done),
-    final: (done) => void raw.end(done),
-    destroy: (error, done) => {
-      raw.destroy();
-      done(error);
-    },
-  });
-  raw.on('data', (chunk) => stream.push(chunk));
+  const stream = throughDuplex(raw);
   const tls = createClientTls({ ca: ca.certificatePem });
   const socket = await connectTls(stream, { tls, host: '127.0.0.1', alpn: ['h2'], signal: never });
   socket.write('hello');

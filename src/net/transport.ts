@@ -11,9 +11,15 @@ export interface OutgoingRequest {
   readonly headers: RawHeaders;
   /** The value of Host or :authority. */
   readonly authority: string;
-  /** Absent: there is no body. */
+  /**
+   * Absent: there is no body. It is read with back-pressure, and let go of, paused, when the answer comes before its
+   * end; it is never destroyed here. If it fails, the stream is reset and the request or the answer's body fails.
+   */
   readonly body?: Readable;
-  /** Aborting resets the stream or destroys the socket at once, also while the answer's body flows. */
+  /**
+   * Aborting resets the stream or destroys the socket at once, also while the answer's body flows. A reason that is a
+   * `Failure` (a deadline, say) is what the request then rejects with; any other gives `cancelled`.
+   */
   readonly signal: AbortSignal;
   /** Watches, followed logs and the like: kept on sessions apart, so that they never starve short requests. */
   readonly longRunning?: boolean;
@@ -23,7 +29,10 @@ export interface IncomingResponse {
   readonly status: number;
   /** Lower-case names on HTTP/2; pseudo headers are left out. */
   readonly headers: RawHeaders;
-  /** Ends or errors (with a `Failure`) exactly once; destroying it frees the stream or the socket. */
+  /**
+   * Ends or errors (with a `Failure`) exactly once; an answer that was cut short never just ends. It must be read or
+   * destroyed, which frees the stream or the socket; only one that has no body (HEAD, 204, 304) may be left alone.
+   */
   readonly body: Readable;
   /** Known after `body` ended. */
   readonly trailers: () => RawHeaders;
