@@ -71,6 +71,8 @@ export class Http1Exchange extends Readable {
     this.#body?.stop();
     if (!this.#complete) this.#request?.destroy();
     if (this.#settled) {
+      // A lost connection between the answer and its first reader must not end the process; a late reader is told too.
+      if (error && this.listenerCount('error') === 0) this.on('error', ignore);
       done(error);
       return;
     }
@@ -154,6 +156,8 @@ export class Http1Exchange extends Readable {
     if (!this.#complete) this.destroy(failure);
   }
 }
+
+function ignore(): void {}
 
 function requestOptions(outgoing: OutgoingRequest, way: Http1Way) {
   return {

@@ -88,6 +88,8 @@ export class Http2Exchange extends Readable {
     this.#body?.stop();
     if (!this.#complete) cancel(this.#stream);
     if (this.#answered) {
+      // A lost connection between the answer and its first reader must not end the process; a late reader is told too.
+      if (error && this.listenerCount('error') === 0) this.on('error', ignore);
       done(error);
       return;
     }
@@ -200,6 +202,8 @@ function cancel(stream: ClientHttp2Stream | undefined): void {
   if (stream?.closed) stream.destroy();
   else stream?.close(NGHTTP2_CANCEL);
 }
+
+function ignore(): void {}
 
 class Http2Response implements IncomingResponse {
   readonly status: number;

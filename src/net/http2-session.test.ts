@@ -125,6 +125,18 @@ describe('connections that end', () => {
     expect(await failureOf(buffer(body))).toMatchObject({ kind: 'reset', sent: true });
   });
 
+  test('an answer that breaks before anybody reads it ends no process, and its late reader is told', async () => {
+    const { address, sockets } = await startRawHttp2((socket, stream) => {
+      socket.write(Buffer.concat([frames.ok(stream), frames.data(stream, 'half')]));
+    });
+    const transport = await transportTo(address);
+    const { body } = await transport.request(get('/'));
+    for (const socket of sockets) socket.resetAndDestroy();
+    await eventually(() => body.destroyed);
+    await sleep(20);
+    expect(await failureOf(buffer(body))).toMatchObject({ kind: 'reset', sent: true });
+  });
+
   test('what stands above the last stream of a graceful GOAWAY is sent again', async () => {
     const { address, accepted } = await startRawHttp2((socket, stream) => {
       if (accepted() > 1) socket.write(Buffer.concat([frames.ok(stream), frames.data(stream, 'new', true)]));
