@@ -90,7 +90,7 @@ export const writingSequences: readonly Sequence[] = [
       { command: 'edit configmap settings', env: { EDITOR: 'sed -i s/three/four/' } },
       { command: 'edit configmap settings', env: { EDITOR: 'true' } },
       'get configmap settings -o yaml',
-      'delete configmaps -l app=web --cascade=foreground',
+      'delete configmaps -l app=web --cascade=background',
     ],
   },
   {
