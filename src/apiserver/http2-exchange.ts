@@ -103,7 +103,8 @@ export class Http2Exchange implements Exchange {
   }
 
   abort(): void {
-    if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    // `close` would end the writable side first, and half an answer would look whole: END_STREAM, then RST_STREAM.
+    if (!this.#stream.destroyed) this.#stream.destroy(new Error('the answer was cut short'));
   }
 
   #gone(): boolean {
