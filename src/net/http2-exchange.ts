@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { constants } from 'node:http2';
 import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from 'node:http2';
-import { Readable } from 'node:stream';
+import { Readable, addAbortSignal } from 'node:stream';
 import { Failure, errorText } from '../base/failure.ts';
 import type { Http2Session } from './http2-session.ts';
 import { abortFailure, connectionFailure } from './node-errors.ts';
@@ -10,8 +10,12 @@ import type { IncomingResponse, OutgoingRequest, RawHeaders } from './transport.
 
 const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_END_STREAM } = constants;
 const noHeaders: RawHeaders = [];
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
-/** The peer has not acted on the request, and its body is untouched: it may be sent again. */
+/**
+ * The peer has not acted on the request, or nobody notices if it did (a safe method, RFC 9110 §9.2.1), and its body is
+ * untouched: it may be sent again.
+ */
 export class Unprocessed extends Failure {}
 
 /** The stream carries its exchange, so that its listeners are plain functions and a request makes no closures. */
@@ -39,6 +43,8 @@ export class Http2Exchange extends Readable {
   #missing = 0;
   #cutShort = false;
   readonly #head: boolean;
+  readonly #repeatable: boolean;
+  readonly #answersBefore: number;
 
   constructor(
     session: Http2Session,
@@ -49,6 +55,8 @@ export class Http2Exchange extends Readable {
     this.#session = session;
     this.#signal = request.signal;
     this.#head = request.method === 'HEAD';
+    this.#answersBefore = session.answers;
+    this.#repeatable = !request.body && safeMethods.has(request.method);
     this.#resolve = settle.resolve;
     this.#reject = settle.reject;
     let stream: CarryingStream;
@@ -106,6 +114,7 @@ export class Http2Exchange extends Readable {
   ): void {
     if (this.#answered) return;
     this.#answered = true;
+    this.#session.answers += 1;
     const stream = this.#stream;
     if (!stream) return;
     if ((flags & NGHTTP2_FLAG_END_STREAM) !== 0) {
@@ -173,6 +182,12 @@ export class Http2Exchange extends Readable {
       return new Unprocessed('reset', text, { cause: this.#error });
     }
     const { failure } = this.#session;
+    // A kept connection was closed by the peer before the request arrived, most likely: Go, too, sends such a one again.
+    if (this.#repeatable && !this.#answered && this.#session.lostSince(this.#answersBefore))
+      return new Unprocessed('reset', failure?.message ?? 'unexpected EOF', {
+        cause: this.#error,
+        sent: true,
+      });
     if (failure) return new Failure(failure.kind, failure.message, { cause: failure, sent: true });
     if (!this.#error && (code === NGHTTP2_CANCEL || code === 0))
       return new Failure('reset', 'unexpected EOF', { sent: true });
@@ -194,12 +209,17 @@ export class Http2Exchange extends Readable {
   }
 }
 
+/** `destroy` resets with CANCEL for Node's own AbortError alone, which only this way makes. */
+const cancelled = AbortSignal.abort();
+
 /** What was written whole may still be on its way to a peer that has answered already. */
 const lingerMs = 1000;
 
 function cancel(stream: ClientHttp2Stream | undefined): void {
   // Closed by the peer with data that nobody will read: Node would wait for its reader for ever.
   if (stream?.closed) stream.destroy();
+  // `close` would end the body first, and half an upload would look whole: END_STREAM, then RST_STREAM.
+  else if (stream?.writableEnded === false) addAbortSignal(cancelled, stream);
   else stream?.close(NGHTTP2_CANCEL);
 }
 

@@ -33,12 +33,15 @@ const mebibyte = 1024 * 1024;
 export class Http2Session {
   /** Streams open or promised. Whoever raises it calls `start` or `release`. */
   open = 0;
+  /** Answers that have begun. */
+  answers = 0;
   readonly #session: ClientHttp2Session;
   readonly #options: Http2SessionOptions;
   readonly #owner: Http2SessionOwner;
   readonly #timer: NodeJS.Timeout;
   #limit: number;
   #draining = false;
+  #destroyedByUs = false;
   #closed = false;
   #idleSince = performance.now();
   #heardAt = performance.now();
@@ -84,6 +87,11 @@ export class Http2Session {
     return this.#failure;
   }
 
+  /** The peer closed a connection that it had answered on, and has answered nothing since there were so many answers. */
+  lostSince(answers: number): boolean {
+    return answers > 0 && this.answers === answers && this.#session.destroyed && !this.#destroyedByUs;
+  }
+
   /** True when the peer said that it never acted on the stream. */
   refused(streamId: number): boolean {
     return streamId > this.#lastStreamId;
@@ -109,6 +117,7 @@ export class Http2Session {
   }
 
   destroy(failure: Failure): void {
+    this.#destroyedByUs = true;
     this.#failure ??= failure;
     this.#drain();
     this.#session.destroy();
