@@ -36,3 +36,33 @@ test('a whole one does', async () => {
   });
   expect(seen).toEqual({ text: 'whole', ended: true, reset: 0 });
 });
+
+test.each([
+  ['CANCEL', http2.constants.NGHTTP2_CANCEL],
+  ['INTERNAL_ERROR', http2.constants.NGHTTP2_INTERNAL_ERROR],
+  ['NO_ERROR', http2.constants.NGHTTP2_NO_ERROR],
+])('half a body never looks whole (the caller resets with %s)', async (_, code) => {
+  const seen: string[] = [];
+  const port = await serve(({ body, signal }) => {
+    body?.on('data', (chunk: Buffer) => seen.push(chunk.toString()));
+    body?.on('end', () => seen.push('end'));
+    body?.on('error', () => seen.push('error'));
+    signal.addEventListener('abort', () => seen.push('signal'));
+  });
+  const session = http2.connect(`https://localhost:${port}`, { rejectUnauthorized: false });
+  const stream = session.request({ ':path': '/', ':method': 'POST' });
+  stream.on('error', () => {});
+  stream.write('half');
+  await expect.poll(() => seen).toEqual(['half']);
+  resetWithoutEnd(stream, code);
+  await expect.poll(() => seen).toContain('signal');
+  expect(seen).toContain('error');
+  expect(seen).not.toContain('end');
+  session.destroy();
+});
+
+/** `close` would send END_STREAM first. */
+function resetWithoutEnd(stream: http2.ClientHttp2Stream, code: number): void {
+  stream.end = () => stream;
+  stream.close(code);
+}

@@ -40,6 +40,8 @@ export class Http2Exchange implements Exchange {
     // The reset of a stream is told by 'close' too; an error without a listener would end the process.
     stream.on('error', () => {});
     stream.on('close', () => this.#onClose());
+    // After a reset by the caller Node says 'end' as after END_STREAM: half a body would look whole.
+    if (this.body) stream.on('aborted', () => stream.destroy(new Error('the caller went away')));
   }
 
   get status(): number | undefined {
