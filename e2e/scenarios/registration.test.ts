@@ -133,7 +133,7 @@ await describeGateway('registration', (world) => {
 
   test('a deleted Secret is 404 within 200 ms, and what runs through it ends', async () => {
     const { kube, hub } = world();
-    const { remove } = await registerCluster(kube, 'deleted', {
+    const registered = await registerCluster(kube, 'deleted', {
       cluster: kube.a,
       credential: 'X509Certificate',
     });
@@ -142,7 +142,7 @@ await describeGateway('registration', (world) => {
     let watchEnded = 0;
     watch.on('error', () => {}).on('close', () => (watchEnded = performance.now()));
     watch.resume();
-    await remove();
+    await registered.remove();
     const removed = performance.now();
     expect(await timeUntil(async () => (await statusOf('deleted')) === 404)).toBeLessThan(200);
     await expect.poll(() => watchEnded, { timeout: 3000 }).toBeGreaterThan(0);
