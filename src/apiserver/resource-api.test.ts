@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { connect } from 'node:http2';
+import type { IncomingHttpHeaders } from 'node:http2';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
@@ -288,6 +291,8 @@ describe.each(protocols)('%s', (protocol) => {
     `${GROUP}/unknown`,
     `${GROUP}/widgets/a/unknown`,
     `${GROUP}/widgets/a/tunnel`,
+    `${GROUP}/watch/widgets`,
+    `${GROUP}/watch/widgets/a`,
     `${GROUP}/namespaces/ns/widgets`,
     `${GROUP}/namespaces/ns/widgets/a`,
     `${WIDGETS}//a`,
@@ -357,4 +362,31 @@ describe.each(protocols)('%s', (protocol) => {
     expect((await get(`${WIDGETS}/${name}`)).status).toBe(200);
     expect((await get(`${WIDGETS}/${'x'.repeat(2000)}`)).status).toBe(400);
   });
+});
+
+test('bodies that nobody reads do not fill their connection', async () => {
+  const { port } = await serveWidgets();
+  const session = connect(`https://localhost:${port}`, {
+    rejectUnauthorized: false,
+    // Node's client never forgets what it could not send: 10 MB of that, and it refuses its own streams.
+    maxSessionMemory: 100,
+  });
+  const body = Buffer.alloc(1024 * 1024);
+  for (let i = 0; i < 40; i++) {
+    const stream = session.request({ ':method': 'POST', ':path': WIDGETS });
+    stream.end(body);
+    const closed = once(stream, 'close');
+    const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+    expect(headers[':status']).toBe(405);
+    stream.resume();
+    await closed;
+  }
+  session.destroy();
+});
+
+test('a method that nobody knows', async () => {
+  const { port } = await serveWidgets();
+  const { status, body } = await call('HTTP/2', port, { path: WIDGETS, method: 'FROBNICATE' });
+  expect(status).toBe(405);
+  expect(json(body)).toMatchObject({ reason: 'MethodNotAllowed' });
 });

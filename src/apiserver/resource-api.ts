@@ -4,7 +4,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import Fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../base/log.ts';
-import { badRequest } from '../kube/status.ts';
+import { badRequest, methodNotAllowed } from '../kube/status.ts';
 import { addDiscoveryRoutes } from './resource-api-documents.ts';
 import { addResourceRoutes, answerUnrouted } from './resource-api-routes.ts';
 import { sendStatus } from './resource-response.ts';
@@ -99,11 +99,6 @@ function createApp(log: Log): { app: FastifyInstance; handler: () => Handler } {
     void reply.headers({ 'audit-id': auditId, 'cache-control': 'no-cache, private' });
     done();
   });
-  // A body that nobody reads must not hold its connection.
-  app.addHook('onResponse', (request, _reply, done) => {
-    if (!request.raw.readableEnded) request.raw.resume();
-    done();
-  });
   app.setErrorHandler((error, request, reply) => fail({ error, request, reply, log }));
   return {
     app,
@@ -126,7 +121,9 @@ function fail({
   reply: FastifyReply;
   log: Log;
 }): FastifyReply {
-  const failure = statusErrorOf(error);
+  // Fastify's own answer to a method that HTTP does not know.
+  const isUnknownMethod = error instanceof Error && 'code' in error && error.code === 'FST_ERR_NOT_FOUND';
+  const failure = isUnknownMethod ? methodNotAllowed() : statusErrorOf(error);
   if (failure.status.code >= 500) log.error({ err: failure.cause ?? error }, 'request failed');
   return sendStatus({ request, reply }, failure.status);
 }

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { KubeObject } from '../kube/object-meta.ts';
@@ -93,6 +94,7 @@ describe("a hub's versions", () => {
     expect(cache.list()).toEqual({ items: [thing('a', '', '90')], resourceVersion: '100' });
     cache.upsert(thing('b', '', '105'), '105');
     cache.upsert(thing('c', '', '103'), '103');
+    expect(cache.resourceVersion).toBe('105');
     cache.remove('a', { resourceVersion: '107' });
     expect(await readAll(cache.events('100', until().signal))).toEqual([
       'ADDED b@105',
@@ -199,6 +201,18 @@ test('the signal ends a watch that waits, and nothing stays behind', async () =>
   await sleep(1);
   controller.abort();
   expect(await next).toEqual({ done: true, value: undefined });
+});
+
+test('waiting again and again leaves one listener at most', async () => {
+  const cache = new WatchCache<Thing>();
+  const controller = until();
+  const events = cache.events(undefined, controller.signal)[Symbol.asyncIterator]();
+  for (let i = 0; i < 20; i++) {
+    const next = events.next();
+    cache.upsert(thing(`t${i}`));
+    await next;
+  }
+  expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
 });
 
 test('a thousand watchers see the same objects', async () => {
