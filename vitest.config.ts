@@ -11,6 +11,7 @@ export default defineConfig({
           // Processes, not threads: signals, file handles and --max-http-header-size belong to a process.
           pool: 'forks',
           testTimeout: 20_000,
+          hookTimeout: 30_000,
         },
       },
       {
