@@ -183,12 +183,18 @@ describe('impersonation headers', () => {
 
 describe('how a request ends', () => {
   test('a caller who goes away before an answer is 499', async () => {
-    const { ask, audited, inFlight, registry } = setUp({ route: { handle: () => new Promise(() => {}) } });
+    const handle: Route['handle'] = ({ signal }) =>
+      new Promise((_, reject) =>
+        signal.addEventListener('abort', () => reject(new Failure('cancelled', 'x'))),
+      );
+    const { ask, audited, inFlight, registry, logged } = setUp({ route: { handle } });
     const exchange = await ask();
     expect(inFlight.counts.readOnly).toBe(1);
     exchange.goAway();
+    await setImmediate();
     expect(inFlight.counts.readOnly).toBe(0);
     expect(audited).toMatchObject([{ responseStatus: { code: 0 } }]);
+    expect(logged).toEqual([]);
     expect(await registry.metrics()).toMatch(/apiserver_request_total\{[^}]*code="499"\} 1/);
   });
 

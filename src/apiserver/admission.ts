@@ -134,7 +134,8 @@ class TrackedRequest {
   fail(error: unknown): void {
     const statusError = statusErrorOf(error);
     const { status } = statusError;
-    if (status.code >= 500) {
+    // That callers go away is no failure of anybody, and would fill the log.
+    if (status.code >= 500 && !this.#exchange.signal.aborted) {
       this.#options.log.warn(
         { err: statusError.cause ?? error, auditID: this.auditId, code: status.code },
         'request failed',
