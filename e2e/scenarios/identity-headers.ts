@@ -82,31 +82,33 @@ export function describeHeaders(world: () => GatewayWorld): void {
       return lines;
     }
 
-    test.each(['hub', 'direct'] as const)('of a plain request (%s)', async (door) => {
+    test.each([
+      ['hub', 'nominated'],
+      ['hub', 'plain'],
+      ['direct', 'nominated'],
+      ['direct', 'plain'],
+    ] as const)('of an ordinary request (%s, %s)', async (door, how) => {
       // The hub itself takes a nominated Audit-Id away, and then there is none to be carried.
       const nominated = door === 'hub' ? nominations.replace('Audit-Id, ', '') : nominations;
-      const headers = [
-        ...evilLines,
-        'Connection',
-        nominated,
-        'connection',
-        '',
-        'Connection',
-        ' , x-nominated',
-      ];
+      const connection = ['Connection', nominated, 'connection', '', 'Connection', ' , x-nominated'];
+      const headers = how === 'nominated' ? [...evilLines, ...connection] : withoutNominated(evilLines);
       const answer = await world()[door].call(proxyPath(name, '/api'), { headers });
       expect(answer.status).toBe(200);
       expect(check(door).has('connection')).toBe(protocol === 'http/1.1');
     });
 
     test.each([
-      ['hub', 'GET', 'websocket'],
-      ['direct', 'GET', 'WebSocket'],
-      ['hub', 'POST', 'SPDY/3.1'],
-      ['direct', 'POST', 'SPDY/3.1'],
-    ] as const)('of an upgrade (%s, %s to %s)', async (door, method, upgrade) => {
+      ['hub', 'GET', 'websocket', 'nominated'],
+      ['hub', 'POST', 'SPDY/3.1', 'plain'],
+      ['direct', 'GET', 'WebSocket', 'nominated'],
+      ['direct', 'GET', 'websocket', 'plain'],
+      ['direct', 'POST', 'SPDY/3.1', 'nominated'],
+      ['direct', 'POST', 'SPDY/3.1', 'plain'],
+    ] as const)('of an upgrade (%s, %s to %s, %s)', async (door, method, upgrade, how) => {
+      const more = how === 'nominated' ? `, ${nominations}` : '';
       const lines = [
-        ...['Host', 'x', 'Connection', `Upgrade, ${nominations}`, 'Upgrade', upgrade, ...evilLines],
+        ...['Host', 'x', 'Connection', `Upgrade${more}`, 'Upgrade', upgrade],
+        ...(how === 'nominated' ? evilLines : withoutNominated(evilLines)),
         ...['Sec-WebSocket-Key', 'AAAAAAAAAAAAAAAAAAAAAA==', 'Sec-WebSocket-Version', '13'],
         ...['Sec-WebSocket-Protocol', `${bearer('evil')}, v5.channel.k8s.io`],
       ];
@@ -145,6 +147,11 @@ export function describeHeaders(world: () => GatewayWorld): void {
       check('hub');
     });
   });
+}
+
+/** The line that only a nomination keeps from the target is left out. */
+function withoutNominated(lines: readonly string[]): readonly string[] {
+  return lines.filter((_, i) => lines[i - (i % 2)] !== 'X-Nominated');
 }
 
 function head(lines: readonly string[]): string {
