@@ -6,10 +6,13 @@ import { Failure } from '../base/failure.ts';
 import type { Log } from '../base/log.ts';
 import { StatusError } from '../kube/status.ts';
 import type { UserInfo } from '../kube/user-info.ts';
+import { silentLog } from '../base/log.ts';
 import { createAdmission } from './admission.ts';
 import type { Route } from './admission.ts';
-import { createInFlight } from './in-flight.ts';
+import { createApiServer } from './api-server.ts';
+import { createInFlight, defaultInFlightLimits } from './in-flight.ts';
 import { createRequestMetrics } from './metrics.ts';
+import { createProbes } from './probes.ts';
 import { FakeExchange } from './testing/fake-exchange.ts';
 import type { FakeRequest } from './testing/fake-exchange.ts';
 
@@ -262,5 +265,69 @@ describe('requests in flight', () => {
     const { ask, inFlight } = setUp({ limit: 1, authorize: new StatusError('Forbidden', 'no') });
     for (let i = 0; i < 5; i += 1) expect((await ask()).status).toBe(403);
     expect(inFlight.counts.readOnly).toBe(0);
+  });
+});
+
+describe('before the server is ready', () => {
+  const setUpServer = (isReady: boolean) => {
+    const inFlight = createInFlight(defaultInFlightLimits);
+    const asked: string[] = [];
+    const handle = createApiServer({
+      authenticate: ({ target }) => {
+        asked.push(target);
+        return Promise.resolve({ user: { name: 'jane', groups: ['system:masters'] }, frontProxy: false });
+      },
+      authorizer: { authorize: () => undefined },
+      auditLog: undefined,
+      resources: {
+        resourceNames: [],
+        watches: 0,
+        handle: () => {
+          throw new Error('nothing is listed yet');
+        },
+        close: () => Promise.resolve(),
+      },
+      engines: new Map(),
+      probes: createProbes({ live: [], ready: [{ name: 'x', check: () => (isReady ? undefined : 'no') }] }),
+      inFlight,
+      registry: new Registry(),
+      served: new Set(),
+      version: { gitVersion: 'v0' },
+      isReady: () => isReady,
+      log: silentLog,
+    });
+    const ask = async (target: string, isUpgrade = false) => {
+      const exchange = new FakeExchange({ target, isUpgrade });
+      handle(exchange);
+      for (let turn = 0; turn < 3; turn += 1) await setImmediate();
+      return exchange;
+    };
+    return { ask, asked };
+  };
+
+  test.each(['/apis', '/openapi/v3', '/version', '/metrics', '/nope', '/livezz', 'http://x/livez'])(
+    '%s is 503 for everybody, never a 404 or 403 that callers would remember',
+    async (target) => {
+      const { ask, asked } = setUpServer(false);
+      for (const isUpgrade of [false, true]) {
+        const exchange = await ask(target, isUpgrade);
+        expect(statusOf(exchange)).toMatchObject({ kind: 'Status', code: 503, reason: 'ServiceUnavailable' });
+      }
+      expect(asked).toEqual([]);
+    },
+  );
+
+  test('probes answer', async () => {
+    const { ask } = setUpServer(false);
+    expect(await ask('/livez')).toMatchObject({ status: 200, answerBody: 'ok' });
+    expect((await ask('/readyz?verbose')).status).toBe(500);
+    expect((await setUpServer(true).ask('/readyz')).status).toBe(200);
+  });
+
+  test('once it is ready, everything is asked of whoever knows', async () => {
+    const { ask } = setUpServer(true);
+    expect(await ask('/version')).toMatchObject({ status: 200, answerBody: '{"gitVersion":"v0"}' });
+    expect((await ask('/version', true)).status).toBe(200);
+    expect(statusOf(await ask('/apis', true))).toMatchObject({ code: 400 });
   });
 });
