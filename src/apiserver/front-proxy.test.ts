@@ -5,14 +5,14 @@ import type { IssuedCertificate } from '../pki/issue.ts';
 import { createAuthenticator } from './authenticator.ts';
 import type { Authentication } from './authenticator.ts';
 import { createFrontProxyMethod } from './front-proxy.ts';
-import type { RequestHeaderConfig } from './front-proxy.ts';
+import type { RequestHeaderSettings } from '../hub/authentication-config.ts';
 import { callHttp1, callHttp2, serve } from './testing/served.ts';
 import type { CallOptions } from './testing/served.ts';
 
 let ca: IssuedCertificate;
 let otherCa: IssuedCertificate;
 let proxy: IssuedCertificate;
-let config: RequestHeaderConfig | undefined;
+let config: RequestHeaderSettings | undefined;
 
 beforeAll(async () => {
   ca = await issueCertificate({ commonName: 'front-proxy-ca', ca: true });
@@ -23,7 +23,7 @@ beforeAll(async () => {
   );
 });
 
-const configOf = (more: Partial<RequestHeaderConfig> = {}): RequestHeaderConfig => ({
+const configOf = (more: Partial<RequestHeaderSettings> = {}): RequestHeaderSettings => ({
   caPem: ca.certificatePem,
   usernameHeaders: ['X-Remote-User'],
   groupHeaders: ['X-Remote-Group'],
@@ -43,7 +43,7 @@ async function start(): Promise<number> {
 
 async function ask(
   options: CallOptions,
-  more: Partial<RequestHeaderConfig> = {},
+  more: Partial<RequestHeaderSettings> = {},
   call: typeof callHttp1 = callHttp1,
 ): Promise<Authentication> {
   config = configOf(more);
@@ -175,7 +175,7 @@ describe('the certificate of a front proxy', () => {
 describe('who the caller is', () => {
   const userOf = async (
     headers: NonNullable<CallOptions['headers']>,
-    more: Partial<RequestHeaderConfig> = {},
+    more: Partial<RequestHeaderSettings> = {},
     call: typeof callHttp1 = callHttp1,
   ) => {
     const found = await ask({ headers, clientCertificates: [proxy] }, more, call);

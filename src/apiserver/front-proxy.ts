@@ -1,5 +1,6 @@
 import { decodeHeaderText } from '../base/header-lines.ts';
 import type { HeaderLines } from '../base/header-lines.ts';
+import type { RequestHeaderSettings } from '../hub/authentication-config.ts';
 import type { UserInfo } from '../kube/user-info.ts';
 import { createChainVerifier } from '../pki/verify-chain.ts';
 import type { ChainVerifier } from '../pki/verify-chain.ts';
@@ -7,18 +8,6 @@ import { clientSubject } from '../pki/subject.ts';
 import { none } from './authenticator.ts';
 import type { AuthenticationMethod } from './authenticator.ts';
 import { verifyOncePerConnection } from './verified-chain.ts';
-
-/** How a front proxy tells us who its caller is: the `requestheader-*` keys of extension-apiserver-authentication. */
-export interface RequestHeaderConfig {
-  readonly caPem: string;
-  readonly usernameHeaders: readonly string[];
-  readonly groupHeaders: readonly string[];
-  readonly extraHeaderPrefixes: readonly string[];
-  /** Never defaulted: a hub that does not set the header does not clear a caller's own either. */
-  readonly uidHeaders: readonly string[];
-  /** Common names that may act as front proxy; empty: any that the CA signed. */
-  readonly allowedNames: readonly string[];
-}
 
 interface CompiledConfig {
   readonly verifier: ChainVerifier;
@@ -33,9 +22,11 @@ interface CompiledConfig {
  * Authenticates what kube-aggregator vouches for: its client certificate must chain to the request-header CA and bear
  * an allowed name; then the identity headers say who calls (apiserver headerrequest/requestheader.go).
  */
-export function createFrontProxyMethod(current: () => RequestHeaderConfig | undefined): AuthenticationMethod {
+export function createFrontProxyMethod(
+  current: () => RequestHeaderSettings | undefined,
+): AuthenticationMethod {
   const key = {};
-  let source: RequestHeaderConfig | undefined;
+  let source: RequestHeaderSettings | undefined;
   let compiled: CompiledConfig | undefined;
   return (exchange) => {
     const config = current();
@@ -57,7 +48,7 @@ export function createFrontProxyMethod(current: () => RequestHeaderConfig | unde
   };
 }
 
-function compile(config: RequestHeaderConfig): CompiledConfig {
+function compile(config: RequestHeaderSettings): CompiledConfig {
   const lower = (names: readonly string[]) => names.map((name) => name.toLowerCase());
   return {
     verifier: createChainVerifier(config.caPem, { purpose: 'client' }),

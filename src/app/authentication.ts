@@ -2,7 +2,7 @@ import type { AuthenticationMethod } from '../apiserver/authenticator.ts';
 import { createBearerTokenMethod } from '../apiserver/bearer-token.ts';
 import { createClientCertificateMethod } from '../apiserver/client-certificate.ts';
 import { createFrontProxyMethod } from '../apiserver/front-proxy.ts';
-import type { RequestHeaderConfig } from '../apiserver/front-proxy.ts';
+import type { RequestHeaderSettings } from '../hub/authentication-config.ts';
 import type { Log } from '../base/log.ts';
 import type { Scope } from '../base/scope.ts';
 import { createAuthenticationConfigReader } from '../hub/authentication-config.ts';
@@ -67,11 +67,11 @@ async function requestHeaderSource(
   options: GatewayOptions,
   reader: AuthenticationConfigReader | undefined,
   parts: { scope: Scope; log: Log },
-): Promise<() => RequestHeaderConfig | undefined> {
+): Promise<() => RequestHeaderSettings | undefined> {
   const { clientCaFile, ...headers } = options.requestHeader;
   const caPem = await caFile(clientCaFile, parts.scope, parts.log);
   if (!caPem) return () => reader?.current()?.requestHeader;
-  let config: RequestHeaderConfig | undefined;
+  let config: RequestHeaderSettings | undefined;
   return () => {
     const current = caPem();
     if (config?.caPem !== current) config = { ...headers, caPem: current };
@@ -82,9 +82,9 @@ async function requestHeaderSource(
 const lower = (names: readonly string[]) => names.map((name) => name.toLowerCase());
 
 /** Made once for each configuration: every proxied request asks for them. */
-function memoizedIdentityHeaders(current: () => RequestHeaderConfig | undefined): () => IdentityHeaders {
+function memoizedIdentityHeaders(current: () => RequestHeaderSettings | undefined): () => IdentityHeaders {
   const empty: IdentityHeaders = { names: new Set(), prefixes: [] };
-  let source: RequestHeaderConfig | undefined;
+  let source: RequestHeaderSettings | undefined;
   let headers = empty;
   return () => {
     const config = current();

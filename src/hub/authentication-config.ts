@@ -6,13 +6,15 @@ import type { HubClient } from './client.ts';
 import { createInformer } from './informer.ts';
 import { parseJson } from './response-body.ts';
 
-/** How the hub's front proxy says who its caller is. */
+/** How a front proxy tells who its caller is: the `requestheader-*` keys of extension-apiserver-authentication. */
 export interface RequestHeaderSettings {
   readonly caPem: string;
   readonly usernameHeaders: readonly string[];
   readonly groupHeaders: readonly string[];
   readonly extraHeaderPrefixes: readonly string[];
+  /** Never defaulted: a hub that does not set the header does not clear a caller's own either. */
   readonly uidHeaders: readonly string[];
+  /** Common names that may act as front proxy; empty: any that the CA signed. */
   readonly allowedNames: readonly string[];
 }
 
