@@ -1,7 +1,7 @@
 import type { Registry } from 'prom-client';
 import type { Log } from '../base/log.ts';
 import type { RequestInfo } from '../kube/request-info.ts';
-import { StatusError } from '../kube/status.ts';
+import { StatusError, methodNotAllowed } from '../kube/status.ts';
 import { createAdmission } from './admission.ts';
 import type { AdmissionOptions, Route } from './admission.ts';
 import type { Exchange } from './exchange.ts';
@@ -81,7 +81,10 @@ function resourceRoute(info: RequestInfo, resources: ResourceApi): Route {
 function ownPath(info: RequestInfo, { probes, registry, version }: ApiServerOptions): Route | undefined {
   const get = (handle: (exchange: Exchange) => void | Promise<void>): Route => ({
     requestClass: 'readOnly',
-    handle,
+    handle: (exchange) => {
+      if (exchange.method !== 'GET' && exchange.method !== 'HEAD') throw methodNotAllowed();
+      return handle(exchange);
+    },
   });
   if (isProbe(info.path)) {
     return get((exchange) => {

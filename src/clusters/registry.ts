@@ -13,6 +13,7 @@ import type { ClusterRecord } from './cluster.ts';
 import { clusterFromSecret } from './secret-cluster.ts';
 import type { SecretClusterOptions } from './secret-cluster.ts';
 import { secretFrom } from './secret.ts';
+import type { Secret } from './secret.ts';
 
 /**
  * What changed. `changed`: one cluster is new, different, or gone (no record). `replaced`: a new list has taken the
@@ -62,6 +63,8 @@ class SecretRegistry implements ClusterRegistry, Closable {
   readonly #found = new LRUCache<string, ClusterRecord>({ max: 1000, ttl: foundTtlMs });
   readonly #unknown = new LRUCache<string, true>({ max: 10_000, ttl: unknownTtlMs });
   readonly #flights = new SingleFlight<ClusterRecord | undefined>();
+  /** Names that are being asked for and of which no event has come since: an event is newer than the answer. */
+  readonly #asking = new Set<string>();
   // Callers who make names up must not become a load on the hub.
   readonly #liveGets = new TokenBucket({ perSecond: 20, burst: 50 });
 
@@ -79,6 +82,7 @@ class SecretRegistry implements ClusterRegistry, Closable {
       if (event.type === 'replaced' || event.type === 'advanced') return;
       this.#found.delete(event.name);
       this.#unknown.delete(event.name);
+      this.#asking.delete(event.name);
     });
   }
 
@@ -119,41 +123,39 @@ class SecretRegistry implements ClusterRegistry, Closable {
 
   async find(name: string, signal: AbortSignal): Promise<ClusterRecord | undefined> {
     const known = this.get(name);
-    if (known || this.#unknown.has(name) || !this.#liveGets.take()) return known;
+    if (known || this.#unknown.has(name)) return known;
     const record = await this.#flights.run(name, () => this.#ask(name));
     signal.throwIfAborted();
     return record;
   }
 
   async #ask(name: string): Promise<ClusterRecord | undefined> {
-    try {
-      const secret = secretFrom(
-        await this.#options.client.request({
-          method: 'GET',
-          path: `${this.#secretsPath}/${encodeURIComponent(name)}`,
-          signal: AbortSignal.timeout(5_000),
-        }),
-      );
-      if (secret.metadata.labels?.[CREDENTIAL_TYPE_LABEL] !== undefined) {
-        const record = this.get(name) ?? clusterFromSecret(secret, this.#options);
-        this.#found.set(name, record);
-        return record;
-      }
-    } catch (error) {
-      if (!(error instanceof StatusError && error.status.code === 404)) {
-        this.#options.log.warn(
-          { cluster: name, reason: errorText(error) },
-          'cannot ask the hub for a cluster',
-        );
-        throw new StatusError(
-          'ServiceUnavailable',
-          `the hub cannot be asked for cluster ${JSON.stringify(name)}`,
-          { cause: error },
-        );
-      }
+    if (!this.#liveGets.take()) return undefined;
+    this.#asking.add(name);
+    const secret = await this.#liveGet(name);
+    // The watch was faster: what it told stands, above all that the Secret is gone.
+    if (!this.#asking.delete(name)) return this.get(name);
+    if (secret?.metadata.labels?.[CREDENTIAL_TYPE_LABEL] === undefined) {
+      this.#unknown.set(name, true);
+      return undefined;
     }
-    this.#unknown.set(name, true);
-    return undefined;
+    const record = clusterFromSecret(secret, this.#options);
+    this.#found.set(name, record);
+    return record;
+  }
+
+  async #liveGet(name: string): Promise<Secret | undefined> {
+    const { client, log } = this.#options;
+    const path = `${this.#secretsPath}/${encodeURIComponent(name)}`;
+    try {
+      return secretFrom(await client.request({ method: 'GET', path, signal: AbortSignal.timeout(5_000) }));
+    } catch (error) {
+      if (error instanceof StatusError && error.status.code === 404) return undefined;
+      this.#asking.delete(name);
+      log.warn({ cluster: name, reason: errorText(error) }, 'cannot ask the hub for a cluster');
+      const message = `the hub cannot be asked for cluster ${JSON.stringify(name)}`;
+      throw new StatusError('ServiceUnavailable', message, { cause: error });
+    }
   }
 
   close(): Promise<void> {
