@@ -1,5 +1,4 @@
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { errorText } from '../base/failure.ts';
 import { Redacted } from '../base/redacted.ts';
@@ -258,6 +257,3 @@ function fingerprint(endpoint: Endpoint, credential: Credential): string {
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const quoted = (text: string) => JSON.stringify(text.slice(0, 200));
-
-/** The server name for SNI: undefined for an IP address (RFC 6066 3). */
-export const serverNameOf = ({ host }: Endpoint) => (isIP(host) === 0 ? host : undefined);
