@@ -1,7 +1,7 @@
 import type { DiscoveryVersion } from './negotiation.ts';
 import type { AnyResource } from './resource.ts';
 import type { GroupVersionResources } from './resource-names.ts';
-import { connectVerbsOf, groupVersionOf, verbsOf } from './resource-names.ts';
+import { subresourceShape, groupVersionOf, verbsOf } from './resource-names.ts';
 
 /** GET /apis/<group>/<version>: metav1.APIResourceList. */
 export function apiResourceList(groupVersion: GroupVersionResources): object {
@@ -13,22 +13,25 @@ export function apiResourceList(groupVersion: GroupVersionResources): object {
       {
         name: resource.plural,
         singularName: resource.singular,
-        namespaced: false,
+        namespaced: resource.scope === 'Namespaced',
         kind: resource.kind,
         verbs: verbsOf(resource),
         ...namesOf(resource),
       },
-      ...(resource.subresources ?? []).map(({ name, kind, methods }) => ({
-        name: `${resource.plural}/${name}`,
-        singularName: '',
-        namespaced: false,
-        // Where it is not the list's own.
-        ...(kind.group === resource.group && kind.version === resource.version
-          ? {}
-          : { group: kind.group, version: kind.version }),
-        kind: kind.kind,
-        verbs: connectVerbsOf(methods),
-      })),
+      ...(resource.subresources ?? []).map((subresource) => {
+        const { kind, verbs } = subresourceShape(resource, subresource);
+        return {
+          name: `${resource.plural}/${subresource.name}`,
+          singularName: '',
+          namespaced: resource.scope === 'Namespaced',
+          // Where it is not the list's own.
+          ...(kind.group === resource.group && kind.version === resource.version
+            ? {}
+            : { group: kind.group, version: kind.version }),
+          kind: kind.kind,
+          verbs,
+        };
+      }),
     ]),
   };
 }
@@ -97,11 +100,10 @@ function aggregatedResource(resource: AnyResource): object {
     ...namesOf(resource),
     ...(subresources.length > 0
       ? {
-          subresources: subresources.map((subresource) => ({
-            subresource: subresource.name,
-            responseKind: subresource.kind,
-            verbs: connectVerbsOf(subresource.methods),
-          })),
+          subresources: subresources.map((subresource) => {
+            const { kind: responseKind, verbs } = subresourceShape(resource, subresource);
+            return { subresource: subresource.name, responseKind, verbs };
+          }),
         }
       : {}),
   };

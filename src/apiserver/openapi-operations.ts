@@ -87,7 +87,9 @@ export function operationsOf(groupVersion: GroupVersionResources): Operation[] {
     },
     ...groupVersion.resources.flatMap((resource) => [
       ...resourceOperations(resource),
-      ...(resource.subresources ?? []).flatMap((subresource) => connectOperations(resource, subresource)),
+      ...(resource.subresources ?? []).flatMap((subresource) =>
+        subresource.type === 'connect' ? connectOperations(resource, subresource) : [],
+      ),
     ]),
   ];
 }

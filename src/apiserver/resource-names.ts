@@ -1,4 +1,5 @@
-import type { AnyResource, ConnectMethod } from './resource.ts';
+import type { GroupVersionKind, KubeObject } from '../kube/object-meta.ts';
+import type { AnyResource, ConnectMethod, Subresource } from './resource.ts';
 
 /** `cluster.core.oam.dev/v1alpha1`, as apiVersion has it. */
 export const groupVersionOf = ({ group, version }: { group: string; version: string }) =>
@@ -24,6 +25,17 @@ export function verbsOf(resource: AnyResource): string[] {
 
 export function connectVerbsOf(methods: readonly ConnectMethod[]): string[] {
   return methods.flatMap((method) => connectVerbs[method] ?? []).sort();
+}
+
+/** What discovery shows of a subresource: of what kind it is, and the verbs that work. */
+export function subresourceShape(
+  resource: AnyResource,
+  subresource: Subresource<KubeObject>,
+): { readonly kind: GroupVersionKind; readonly verbs: readonly string[] } {
+  if (subresource.type === 'connect')
+    return { kind: subresource.kind, verbs: connectVerbsOf(subresource.methods) };
+  const { group, version, kind } = resource;
+  return { kind: { group, version, kind }, verbs: subresource.update ? ['get', 'patch', 'update'] : ['get'] };
 }
 
 export interface GroupVersionResources {

@@ -1,4 +1,5 @@
 import type { GroupVersionKind, KubeObject } from '../kube/object-meta.ts';
+import type { FieldCause } from '../kube/status.ts';
 import type { TableCell } from '../kube/table.ts';
 import type { UserInfo } from '../kube/user-info.ts';
 import type { WatchEvent } from '../kube/watch-event.ts';
@@ -32,6 +33,22 @@ export interface ResourceContext {
   readonly signal: AbortSignal;
 }
 
+/** What a write is made with. */
+export interface WriteContext extends ResourceContext {
+  /** `?dryRun=All`: everything is checked and answered as ever, and nothing is kept. */
+  readonly dryRun: boolean;
+  /** Who manages the written fields, as the caller named itself; empty where it did not. */
+  readonly fieldManager: string;
+}
+
+/** metav1.DeleteOptions, read and checked. */
+export interface DeleteRequest {
+  /** The object must still be this one, in this state; otherwise 409. */
+  readonly preconditions: { readonly uid?: string; readonly resourceVersion?: string };
+  readonly gracePeriodSeconds: number | undefined;
+  readonly propagationPolicy: string | undefined;
+}
+
 export interface ResourceList<T extends KubeObject> {
   readonly items: readonly T[];
   /** A decimal; the state of the list. Newer states have greater ones. */
@@ -45,6 +62,7 @@ export type ConnectMethod = 'DELETE' | 'GET' | 'HEAD' | 'OPTIONS' | 'PATCH' | 'P
  * OpenAPI; another engine answers it.
  */
 export interface ConnectSubresource {
+  readonly type: 'connect';
   readonly name: string;
   /** Of its options: what discovery shows as its kind. */
   readonly kind: GroupVersionKind;
@@ -53,6 +71,22 @@ export interface ConnectSubresource {
   /** Whether a path may follow its name. */
   readonly hasPath: boolean;
 }
+
+/**
+ * A part of an object that is read and written apart, as status and scale are. Patches are offered where it has get
+ * and update: the runtime makes them of both.
+ */
+export interface ObjectSubresource<T extends KubeObject> {
+  readonly type: 'object';
+  readonly name: string;
+  readonly description: string;
+  /** Undefined is answered with 404. */
+  get(name: string, context: ResourceContext): T | undefined | Promise<T | undefined>;
+  /** As the resource's own {@link Resource.update}. */
+  update?(object: T, context: WriteContext): T | Promise<T>;
+}
+
+export type Subresource<T extends KubeObject> = ConnectSubresource | ObjectSubresource<T>;
 
 /**
  * One kind of object that the API offers. What is present decides everything else: discovery, OpenAPI, verbs, and 405
@@ -76,13 +110,12 @@ export interface Resource<T extends KubeObject> {
   readonly singular: string;
   readonly shortNames?: readonly string[];
   readonly categories?: readonly string[];
-  /** Resources in namespaces are not offered yet. */
-  readonly scope: 'Cluster';
+  readonly scope: 'Cluster' | 'Namespaced';
   /** Of the whole object; apiVersion, kind and metadata are added where they are missing. */
   readonly schema: JsonSchema;
   /** The first is the name. */
   readonly columns: readonly ResourceColumn<T>[];
-  readonly subresources?: readonly ConnectSubresource[];
+  readonly subresources?: readonly Subresource<T>[];
 
   /** Undefined is answered with 404. */
   get?(name: string, context: ResourceContext): T | undefined | Promise<T | undefined>;
@@ -94,6 +127,18 @@ export interface Resource<T extends KubeObject> {
    * since then.
    */
   watch?(since: string | undefined, context: ResourceContext): AsyncIterable<WatchEvent<T>>;
+
+  /** What is wrong with an object that is to be written, beyond its schema; answered with 422. */
+  validate?(object: T, previous: T | undefined): readonly FieldCause[];
+  /** Keeps a new object and gives it as it was kept. Throws AlreadyExists (409). */
+  create?(object: T, context: WriteContext): T | Promise<T>;
+  /**
+   * Takes the place of an existing object. Where the object carries a resource version, it must be the present one:
+   * throws Conflict (409) otherwise, NotFound (404) where there is none. Patches are made of get and update.
+   */
+  update?(object: T, context: WriteContext): T | Promise<T>;
+  /** Gives the object as it was last. Throws Conflict (409) where the preconditions do not hold, NotFound (404). */
+  delete?(name: string, request: DeleteRequest, context: WriteContext): T | Promise<T>;
 }
 
 /** A resource whose kind of object does not matter. */

@@ -47,6 +47,7 @@ export function createClusterGatewayResource(
     columns,
     subresources: [
       {
+        type: 'connect',
         name: 'proxy',
         kind: { group: GROUP, version: VERSION, kind: 'ClusterGatewayProxyOptions' },
         description: 'Carries the request to the cluster: what follows is the path there.',

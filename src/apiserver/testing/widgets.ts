@@ -65,6 +65,7 @@ export function widgetResource(cache: WatchCache<Widget>): Resource<Widget> {
     ],
     subresources: [
       {
+        type: 'connect',
         name: 'tunnel',
         kind: { group: 'example.dev', version: 'v1', kind: 'WidgetTunnelOptions' },
         description: 'connect to a widget',
