@@ -1,11 +1,19 @@
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { access, constants, mkdir, readFile } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 
-import { type BinaryGroup, type BinaryName, type BinaryRecipe, catalogue, groups } from './catalogue.ts';
+import {
+  type BinaryGroup,
+  type BinaryName,
+  type BinaryRecipe,
+  catalogue,
+  groups,
+  type ReleaseName,
+  releaseRecipes,
+} from './catalogue.ts';
 import { ensureSystem, find, missingPackages, nodeNeeds, worldNeeds } from './debian.ts';
 
 const run = promisify(execFile);
@@ -25,12 +33,33 @@ export async function ensureBinaries<G extends BinaryGroup>(...wanted: readonly 
   const needs = wanted.includes('node' as G) ? [...worldNeeds, ...nodeNeeds] : worldNeeds;
   const missing = await ensureSystem(needs);
   if (missing !== undefined) throw new Error(missing);
+  const names = wanted.flatMap((group): readonly BinaryName[] => groups[group]);
+  const paths = await ensureBuilt(Object.fromEntries(names.map((name) => [name, catalogue[name]])));
+  return paths;
+}
+
+/** Paths of the binaries of a Kubernetes release: all that differ from another's, or some of them. */
+export async function ensureRelease<N extends ReleaseBinary = ReleaseBinary>(
+  release: ReleaseName,
+  ...names: readonly N[]
+): Promise<Readonly<Record<N, string>>> {
+  const all = Object.entries(releaseRecipes(release));
+  const wanted = all.filter(([name]) => names.length === 0 || names.includes(name as N));
+  return await ensureBuilt(Object.fromEntries(wanted));
+}
+
+export type ReleaseBinary = keyof ReturnType<typeof releaseRecipes>;
+
+/** Builds what is not in the cache yet, one after the other: a Go build takes all cores. */
+export async function ensureBuilt<N extends string>(
+  recipes: Readonly<Record<N, BinaryRecipe>>,
+): Promise<Readonly<Record<N, string>>> {
   const go = await goVersion();
-  const paths = new Map<string, string>();
-  for (const name of wanted.flatMap((group): readonly BinaryName[] => groups[group])) {
-    paths.set(name, await ensureBinary(name, go));
+  const paths: Record<string, string> = {};
+  for (const [name, recipe] of Object.entries<BinaryRecipe>(recipes)) {
+    paths[name] = await ensureBinary({ name, recipe, go });
   }
-  return Object.fromEntries(paths) as Binaries<G>;
+  return paths as Record<N, string>;
 }
 
 /**
@@ -62,46 +91,55 @@ export function cacheDirectory(): string {
   return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'cluster-gateway');
 }
 
-async function ensureBinary(name: BinaryName, go: string): Promise<string> {
-  const recipe: BinaryRecipe = catalogue[name];
+interface Wanted {
+  readonly name: string;
+  readonly recipe: BinaryRecipe;
+  readonly go: string;
+}
+
+async function ensureBinary({ name, recipe, go }: Wanted): Promise<string> {
   const source = join(import.meta.dirname, recipe.module);
-  const folder = join(
-    cacheDirectory(),
-    'binaries',
-    `${recipe.module}-${await contentKey(source, recipe, go)}`,
-  );
+  const module = relative(join(import.meta.dirname, '..'), source)
+    .replace(/^kube\//, '')
+    .replaceAll('/', '-');
+  const folder = join(cacheDirectory(), 'binaries', `${module}-${await contentKey(source, recipe, go)}`);
   const path = join(folder, name);
   if (await isExecutable(path)) return path;
-  await mkdir(join(cacheDirectory(), 'locks'), { recursive: true });
+  const locks = join(cacheDirectory(), 'locks');
+  await mkdir(locks, { recursive: true });
   await mkdir(folder, { recursive: true });
   const minutes = recipe.minutes < 1 ? 'under a minute' : `about ${recipe.minutes} min`;
-  process.stderr.write(`building ${name} (first use, ${minutes} on two cores)\n`);
+  process.stderr.write(`building ${name} of ${module} (first use, ${minutes} on two cores)\n`);
   const started = Date.now();
-  await build({ name, recipe, source, path });
+  await build({ name, recipe, source, path, lock: join(locks, `${module}-${name}.lock`) });
   process.stderr.write(`built ${name} in ${Math.round((Date.now() - started) / 1000)} s\n`);
   return path;
 }
 
-/** What the result depends on: the pinned sources, how they are built, and by which compiler. */
+/** What the result depends on: the pinned sources, ours among them, how they are built, and by which compiler. */
 async function contentKey(source: string, recipe: BinaryRecipe, go: string): Promise<string> {
   const hash = createHash('sha256');
-  for (const file of ['go.mod', 'go.sum']) hash.update(await readFile(join(source, file))).update('\0');
+  const own = (await readdir(source, { recursive: true })).filter((file) => file.endsWith('.go'));
+  for (const file of ['go.mod', 'go.sum', ...own.toSorted()]) {
+    hash.update(await readFile(join(source, file))).update('\0');
+  }
   hash.update([go, recipe.tags ?? '', recipe.ldflags, recipe.cgo === true ? 'cgo' : ''].join('\0'));
   return hash.digest('hex').slice(0, 16);
 }
 
 interface Build {
-  readonly name: BinaryName;
+  readonly name: string;
   readonly recipe: BinaryRecipe;
   readonly source: string;
   readonly path: string;
+  readonly lock: string;
 }
 
 // flock is the kernel's: a killed builder leaves no stale lock. Inside it the result is looked for again (another process may have
 // built it while we waited), and the rename makes sure that a half-written file never has the final name.
 const lockedBuild = 'test -x "$0" || { "$@" && mv -f "$0.part" "$0"; }';
 
-async function build({ name, recipe, source, path }: Build): Promise<void> {
+async function build({ name, recipe, source, path, lock }: Build): Promise<void> {
   const go = [
     'go',
     'build',
@@ -114,7 +152,6 @@ async function build({ name, recipe, source, path }: Build): Promise<void> {
   ];
   if (recipe.tags !== undefined) go.push('-tags', recipe.tags);
   go.push(recipe.package);
-  const lock = join(cacheDirectory(), 'locks', `${name}.lock`);
   const child = spawn('flock', [lock, 'sh', '-c', lockedBuild, path, ...go], {
     cwd: source,
     env: await goEnvironment(recipe.cgo === true ? '1' : '0'),

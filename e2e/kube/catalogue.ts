@@ -1,6 +1,6 @@
 /** One binary that a world runs: where its source is and how it is built. */
 export interface BinaryRecipe {
-  /** Folder of the Go module beside this file. */
+  /** Folder of the Go module, relative to this one. */
   readonly module: string;
   /** Go package to build. */
   readonly package: string;
@@ -14,21 +14,57 @@ export interface BinaryRecipe {
 
 const strip = '-s -w';
 
-// Without these, /version and the User-Agent show "$Format:%H$" and kubectl warns of version skew.
-const kubernetesVersion = [
-  strip,
-  '-X k8s.io/component-base/version.gitVersion=v1.37.2',
-  '-X k8s.io/component-base/version.gitMajor=1',
-  '-X k8s.io/component-base/version.gitMinor=37',
-  '-X k8s.io/client-go/pkg/version.gitVersion=v1.37.2',
-].join(' ');
+/** A Kubernetes release that can be built. */
+export interface KubernetesRelease {
+  /** Folder of the Go module beside this file. */
+  readonly module: string;
+  /** As its go.mod pins it. */
+  readonly version: string;
+}
 
-function kubernetes(name: string, minutes: number): BinaryRecipe {
+/** The minor releases that a hub can be of, newest first: the pinned one, and the oldest that is supported. */
+export const releases = {
+  '1.37': { module: 'kubernetes', version: 'v1.37.2' },
+  '1.33': { module: 'kubernetes-1.33', version: 'v1.33.13' },
+} as const satisfies Record<string, KubernetesRelease>;
+
+export type ReleaseName = keyof typeof releases;
+
+/** The release of everything that is not told otherwise. */
+export const pinnedRelease: ReleaseName = '1.37';
+
+export const oldestRelease: ReleaseName = '1.33';
+
+/**
+ * The release that a world's hub is of, with its kubectl: what HUB_VERSION says.
+ * @throws Error when that is none of the releases
+ */
+export function hubRelease(env: NodeJS.ProcessEnv = process.env): ReleaseName {
+  const wanted = env['HUB_VERSION'] ?? '';
+  if (wanted === '') return pinnedRelease;
+  if (Object.hasOwn(releases, wanted)) return wanted as ReleaseName;
+  throw new Error(`HUB_VERSION=${wanted}: a hub can be of ${Object.keys(releases).join(' or ')}`);
+}
+
+function kubernetes(name: string, minutes: number, release: ReleaseName = pinnedRelease): BinaryRecipe {
+  const { module, version } = releases[release];
+  const [major = '', minor = ''] = release.split('.');
+  // Without these, /version and the User-Agent show "$Format:%H$" and kubectl warns of version skew.
+  const ldflags = [
+    strip,
+    `-X k8s.io/component-base/version.gitVersion=${version}`,
+    `-X k8s.io/component-base/version.gitMajor=${major}`,
+    `-X k8s.io/component-base/version.gitMinor=${minor}`,
+    `-X k8s.io/client-go/pkg/version.gitVersion=${version}`,
+  ].join(' ');
+  return { module, package: `k8s.io/kubernetes/cmd/${name}`, ldflags, minutes };
+}
+
+/** What differs between hubs of two releases; etcd and the clusters behind the gateway are the pinned ones. */
+export function releaseRecipes(release: ReleaseName): Record<'kube-apiserver' | 'kubectl', BinaryRecipe> {
   return {
-    module: 'kubernetes',
-    package: `k8s.io/kubernetes/cmd/${name}`,
-    ldflags: kubernetesVersion,
-    minutes,
+    'kube-apiserver': kubernetes('kube-apiserver', 5, release),
+    kubectl: kubernetes('kubectl', 1.5, release),
   };
 }
 

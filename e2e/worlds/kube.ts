@@ -1,7 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { type Binaries, ensureBinaries } from '../kube/binaries.ts';
+import { type Binaries, ensureBinaries, ensureRelease } from '../kube/binaries.ts';
+import { hubRelease, pinnedRelease, type ReleaseName } from '../kube/catalogue.ts';
 import type { ApiClient } from './api.ts';
 import { removeCgroups } from './cgroups.ts';
 import { type KubeCluster, type OwnedCluster, prepareCluster } from './control-plane.ts';
@@ -21,7 +22,7 @@ export type { GatewayOptions, GatewayProcess } from './gateway.ts';
 export type { Kubectl, KubectlOptions, KubectlResult, KubectlRun } from './kubectl.ts';
 export { box, boxPod, type KubeNode } from './node.ts';
 
-/** Three real control planes on loopback; cluster a has a node that runs real pods. */
+/** Three real control planes on loopback; cluster a has a node that runs real pods. HUB_VERSION says of which release the hub is. */
 export interface KubeWorld {
   /** Folder with all files and logs of this world. */
   readonly directory: string;
@@ -30,7 +31,10 @@ export interface KubeWorld {
   readonly b: KubeCluster;
   /** The node of cluster a, on which pod `box` is running; undefined without a node. */
   readonly node: KubeNode | undefined;
+  /** Those of the hub's release; kubectl is the one that `kubectl` and `spawnKubectl` run. */
   readonly binaries: Binaries;
+  /** The minor release of the hub. The clusters behind the gateway, and etcd, are the pinned ones. */
+  readonly hubRelease: ReleaseName;
   /** How long each stage of the start took. */
   readonly stages: readonly Stage[];
   /** Runs kubectl to its end: exit code and output, with a timeout. */
@@ -89,7 +93,9 @@ interface Owned {
 async function startOnce(options: KubeWorldOptions): Promise<KubeWorld> {
   const stages: Stage[] = [];
   const stage = stopwatch(stages);
-  const binaries = await ensureBinaries('control-plane');
+  const release = hubRelease();
+  const pinned = await ensureBinaries('control-plane');
+  const binaries = release === pinnedRelease ? pinned : { ...pinned, ...(await ensureRelease(release)) };
   const nodeBinaries = (options.node ?? true) ? await ensureBinaries('node') : undefined;
   await removeLeftovers();
   const record = await claimWorld(options.directory);
@@ -99,7 +105,7 @@ async function startOnce(options: KubeWorldOptions): Promise<KubeWorld> {
     const ports = await freePorts(6);
     const planes = await prepareControlPlanes({
       owned,
-      binaries,
+      binaries: { ...pinned, hub: binaries['kube-apiserver'] },
       ports,
       hasNode: nodeBinaries !== undefined,
     });
@@ -125,6 +131,7 @@ async function startOnce(options: KubeWorldOptions): Promise<KubeWorld> {
       node: await node,
       kubectl,
       binaries,
+      release,
       stages,
       keep: options.keep ?? false,
     });
@@ -142,7 +149,8 @@ interface ControlPlanes {
 
 interface Preparation {
   readonly owned: Owned;
-  readonly binaries: Binaries;
+  /** `hub` is the hub's kube-apiserver. */
+  readonly binaries: Binaries & { readonly hub: string };
   readonly ports: readonly number[];
   readonly hasNode: boolean;
 }
@@ -160,7 +168,7 @@ async function prepareControlPlanes({
   const prepare = async (name: string, port: number): Promise<OwnedCluster> => {
     const cluster = await prepareCluster({
       ...{ name, port, directory, etcdUrl, processes },
-      binary: binaries['kube-apiserver'],
+      binary: name === 'hub' ? binaries.hub : binaries['kube-apiserver'],
       aggregates: name === 'hub',
       ...(hasNode && name === 'a' ? { node: nodeName } : {}),
     });
@@ -205,11 +213,12 @@ interface Parts {
   readonly node: KubeNode | undefined;
   readonly kubectl: Kubectl;
   readonly binaries: Binaries;
+  readonly release: ReleaseName;
   readonly stages: readonly Stage[];
   readonly keep: boolean;
 }
 
-function assemble({ owned, planes, node, kubectl, binaries, stages, keep }: Parts): KubeWorld {
+function assemble({ owned, planes, node, kubectl, binaries, release, stages, keep }: Parts): KubeWorld {
   const { directory } = owned.record;
   let ending: Promise<void> | undefined;
   return {
@@ -217,6 +226,7 @@ function assemble({ owned, planes, node, kubectl, binaries, stages, keep }: Part
     ...planes,
     node,
     binaries,
+    hubRelease: release,
     stages,
     kubectl: (args, options) => kubectl.run(args, options),
     spawnKubectl: (args, options) => kubectl.spawn(args, options),
