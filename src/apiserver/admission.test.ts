@@ -29,6 +29,7 @@ interface Setup {
   readonly frontProxy?: boolean;
   readonly authenticate?: Error;
   readonly authorize?: Error;
+  readonly impersonate?: Error;
   readonly limit?: number;
   readonly route?: Partial<Route>;
 }
@@ -56,6 +57,10 @@ function setUp(setup: Setup = {}) {
       authorize: () => {
         steps.push('authorize');
         return setup.authorize ? Promise.reject(setup.authorize) : undefined;
+      },
+      check: (_, attributes) => {
+        steps.push(attributes.type === 'resource' ? attributes.resource.resource : '');
+        return setup.impersonate ? Promise.reject(setup.impersonate) : undefined;
       },
     },
     inFlight,
@@ -169,18 +174,39 @@ describe('the way in', () => {
 });
 
 describe('impersonation headers', () => {
-  test.each([
-    'Impersonate-User',
-    'impersonate-group',
-    'IMPERSONATE-UID',
-    'Impersonate-Extra-A',
-    'Impersonate-Future',
-  ])('%s of a direct caller is refused; behind the hub it is left to who answers', async (name) => {
-    const direct = setUp({ frontProxy: false });
-    expect(statusOf(await direct.ask({ headers: [name, 'x'] }))).toMatchObject({ code: 403 });
-    expect(direct.steps).toEqual(['authenticate']);
-    const through = setUp({ frontProxy: true });
-    expect((await through.ask({ headers: [name, 'x'] })).status).toBe(200);
+  test.each(['impersonate-group', 'IMPERSONATE-UID', 'Impersonate-Extra-A', 'Impersonate-Future'])(
+    '%s alone is 400 for a direct caller; behind the hub it is left to who answers',
+    async (name) => {
+      const direct = setUp({ frontProxy: false });
+      expect(statusOf(await direct.ask({ headers: [name, 'x'] }))).toMatchObject({ code: 400 });
+      expect(direct.steps).toEqual(['authenticate']);
+      const through = setUp({ frontProxy: true });
+      expect((await through.ask({ headers: [name, 'x'] })).status).toBe(200);
+      expect(through.steps).toEqual(['authenticate', 'authorize', 'handle']);
+    },
+  );
+
+  test('a direct caller who may acts as somebody else from there on', async () => {
+    const users: UserInfo[] = [];
+    const { ask, steps } = setUp({
+      frontProxy: false,
+      route: {
+        handle: (exchange, { user }) => {
+          users.push(user);
+          exchange.respond(200, []);
+        },
+      },
+    });
+    await ask({ headers: ['Impersonate-User', 'bob', 'Impersonate-Group', 'dev'] });
+    expect(steps).toEqual(['authenticate', 'users', 'groups', 'authorize']);
+    expect(users).toEqual([{ name: 'bob', groups: ['dev', 'system:authenticated'] }]);
+  });
+
+  test('one who may not is refused before anything else is looked at', async () => {
+    const { ask, steps } = setUp({ frontProxy: false, impersonate: new StatusError('Forbidden', 'no') });
+    const answer = await ask({ headers: ['Impersonate-User', 'bob', 'Impersonate-Group', 'dev'] });
+    expect(statusOf(answer)).toMatchObject({ code: 403 });
+    expect(steps).toEqual(['authenticate', 'users']);
   });
 });
 
@@ -277,7 +303,7 @@ describe('before the server is ready', () => {
         asked.push(target);
         return Promise.resolve({ user: { name: 'jane', groups: ['system:masters'] }, frontProxy: false });
       },
-      authorizer: { authorize: () => undefined },
+      authorizer: { authorize: () => undefined, check: () => undefined },
       auditLog: undefined,
       resources: {
         resourceNames: [],

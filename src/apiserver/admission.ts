@@ -10,6 +10,7 @@ import { auditEvent } from './audit.ts';
 import type { AuthenticatedCaller } from './authenticator.ts';
 import type { Authorizer } from './authorizer.ts';
 import type { Exchange } from './exchange.ts';
+import { asksForImpersonation, impersonatedUser } from './impersonation.ts';
 import type { InFlight, RequestClass } from './in-flight.ts';
 import type { RequestMetrics } from './metrics.ts';
 import { respondStatus, statusErrorOf } from './status-response.ts';
@@ -56,9 +57,15 @@ async function admit(exchange: Exchange, tracked: TrackedRequest, options: Admis
   checkHost(exchange);
   const info = requestInfo(exchange.method, exchange.target);
   tracked.info = info;
-  const { user, frontProxy } = await authenticateCounted(exchange, options);
-  tracked.user = user;
-  if (!frontProxy) refuseImpersonation(exchange);
+  const caller = await authenticateCounted(exchange, options);
+  const { frontProxy } = caller;
+  tracked.user = caller.user;
+  // The hub has applied `--as` before a request comes from it; a direct caller's headers are judged here.
+  if (!frontProxy && asksForImpersonation(exchange.headers)) {
+    const { headers, signal } = exchange;
+    tracked.impersonated = await impersonatedUser({ headers, user: caller.user, signal }, options.authorizer);
+  }
+  const user = tracked.impersonated ?? caller.user;
   const route = options.route(info, exchange);
   tracked.requestClass = route.requestClass;
   exchange.onEnd(options.inFlight.enter(route.requestClass, user));
@@ -95,27 +102,13 @@ function checkHost({ protocol, headers }: Exchange): void {
   }
 }
 
-/**
- * The hub has applied `--as` before a request reaches us. A direct caller's impersonation headers would have to be
- * authorized here: until they are, they are refused rather than silently ignored.
- */
-function refuseImpersonation({ headers }: Exchange): void {
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase().startsWith('impersonate-')) {
-      throw new StatusError(
-        'Forbidden',
-        'impersonation is not offered to callers that do not come through the hub',
-      );
-    }
-  }
-}
-
 const auditIdShape = /^[\x21-\x7e]{1,64}$/;
 
 /** A request from its first byte to its end: what the log, the metrics and the audit line say of it. */
 class TrackedRequest {
   info: RequestInfo | undefined;
   user: UserInfo | undefined;
+  impersonated: UserInfo | undefined;
   requestClass: RequestClass = 'readOnly';
   readonly auditId: string;
   readonly #exchange: Exchange;

@@ -1,4 +1,4 @@
-import type { AccessAttributes, AccessDecision } from '../kube/access.ts';
+import type { AccessAttributes, AccessDecision, AccessRequest } from '../kube/access.ts';
 import type { RequestInfo } from '../kube/request-info.ts';
 import { StatusError } from '../kube/status.ts';
 import { SYSTEM_MASTERS } from '../kube/user-info.ts';
@@ -14,6 +14,8 @@ export interface AuthorizerOptions {
 export interface Authorizer {
   /** Throws Forbidden (403), or InternalError (500) where the hub could not be asked: never lets through on doubt. */
   authorize(user: UserInfo, info: RequestInfo, signal: AbortSignal): Promise<void> | undefined;
+  /** The same for something that a request asks for beside itself, as to act as somebody else. */
+  check(user: UserInfo, attributes: AccessAttributes, signal: AbortSignal): Promise<void> | undefined;
 }
 
 /** system:masters, then the always-allowed paths, then a SubjectAccessReview (apiserver options/authorization.go). */
@@ -23,26 +25,24 @@ export function createAuthorizer({ reviewer, alwaysAllowPaths }: AuthorizerOptio
   const alwaysAllowed = (info: RequestInfo) =>
     !info.isResourceRequest &&
     (exact.has(info.path) || prefixes.some((prefix) => info.path.startsWith(prefix)));
+  const check: Authorizer['check'] = (user, attributes, signal) =>
+    // kube-aggregator's probe comes as system:masters: a slow or denied review must not make the APIService flap.
+    user.groups.includes(SYSTEM_MASTERS) ? undefined : review(reviewer, { user, attributes }, signal);
   return {
-    authorize: (user, info, signal) => {
-      // kube-aggregator's probe comes as system:masters: a slow or denied review must not make the APIService flap.
-      if (user.groups.includes(SYSTEM_MASTERS) || alwaysAllowed(info)) return undefined;
-      return review(reviewer, { user, info, signal });
-    },
+    check,
+    authorize: (user, info, signal) =>
+      alwaysAllowed(info) ? undefined : check(user, attributesOf(info), signal),
   };
 }
 
-async function review(
-  reviewer: AccessReviewer,
-  { user, info, signal }: { user: UserInfo; info: RequestInfo; signal: AbortSignal },
-): Promise<void> {
+async function review(reviewer: AccessReviewer, request: AccessRequest, signal: AbortSignal): Promise<void> {
   let decision: AccessDecision;
   try {
-    decision = await reviewer.review({ user, attributes: attributesOf(info) }, signal);
+    decision = await reviewer.review(request, signal);
   } catch (error) {
     throw new StatusError('InternalError', 'Internal Server Error', { cause: error });
   }
-  if (!decision.allowed) throw forbidden(user, info, decision.reason);
+  if (!decision.allowed) throw forbidden(request, decision.reason);
 }
 
 /** The attributes that are asked about: the same as the hub's own RBAC sees for this request. */
@@ -64,22 +64,25 @@ export function attributesOf(info: RequestInfo): AccessAttributes {
 }
 
 /** The text of apiserver's responsewriters/errors.go, which people and programs search for. */
-function forbidden(user: UserInfo, info: RequestInfo, reason: string): StatusError {
+function forbidden({ user, attributes }: AccessRequest, reason: string): StatusError {
   const because = reason ? `: ${reason}` : '';
-  if (!info.isResourceRequest) {
+  if (attributes.type === 'non-resource') {
+    const { verb, path } = attributes.nonResource;
     return new StatusError(
       'Forbidden',
-      `forbidden: User ${quote(user.name)} cannot ${info.verb} path ${quote(info.path)}${because}`,
+      `forbidden: User ${quote(user.name)} cannot ${verb} path ${quote(path)}${because}`,
+      { details: {} },
     );
   }
-  const resource = info.subresource ? `${info.resource}/${info.subresource}` : info.resource;
-  const subject = info.apiGroup ? `${info.resource}.${info.apiGroup}` : info.resource;
-  const where = info.namespace ? `in the namespace ${quote(info.namespace)}` : 'at the cluster scope';
-  const named = info.name ? `${subject} ${quote(info.name)}` : subject;
+  const { verb, group, resource, subresource, namespace, name } = attributes.resource;
+  const kind = subresource ? `${resource}/${subresource}` : resource;
+  const subject = group ? `${resource}.${group}` : resource;
+  const where = namespace ? `in the namespace ${quote(namespace)}` : 'at the cluster scope';
+  const named = name ? `${subject} ${quote(name)}` : subject;
   return new StatusError(
     'Forbidden',
-    `${named} is forbidden: User ${quote(user.name)} cannot ${info.verb} resource ${quote(resource)} in API group ${quote(info.apiGroup)} ${where}${because}`,
-    { details: { ...(info.name ? { name: info.name } : {}), group: info.apiGroup, kind: info.resource } },
+    `${named} is forbidden: User ${quote(user.name)} cannot ${verb} resource ${quote(kind)} in API group ${quote(group)} ${where}${because}`,
+    { details: { ...(name ? { name } : {}), group, kind: resource } },
   );
 }
 
