@@ -82,7 +82,7 @@ function forbidden({ user, attributes }: AccessRequest, reason: string): StatusE
   return new StatusError(
     'Forbidden',
     `${named} is forbidden: User ${quote(user.name)} cannot ${verb} resource ${quote(kind)} in API group ${quote(group)} ${where}${because}`,
-    { details: { ...(name ? { name } : {}), group, kind: resource } },
+    { details: { ...(name ? { name } : {}), ...(group ? { group } : {}), kind: resource } },
   );
 }
 
