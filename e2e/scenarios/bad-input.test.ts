@@ -134,7 +134,7 @@ await describeGateway('bad input', (world) => {
     expect(stdout.match(/garbage-/g)).toHaveLength(200);
   });
 
-  test('an unknown cluster is 404', async () => {
+  test('[37] an unknown cluster is 404', async () => {
     const answer = await world().hub.call(proxyPath('nobody', '/version'));
     expect(answer.status).toBe(404);
     expect(answer.json()).toMatchObject({

@@ -71,13 +71,13 @@ await describeGateway('identity', (world) => {
   });
 
   describe('a caller who comes directly', () => {
-    test('with identity headers and no certificate is anonymous', async () => {
+    test('[56] with identity headers and no certificate is anonymous', async () => {
       const answer = await caller({}).call(path, { headers: asAdmin });
       expect(answer.status).toBe(403);
       expect(answer.json().message).toContain('User "system:anonymous" cannot get');
     });
 
-    test("with a certificate of the hub's users is that user, whatever the headers say", async () => {
+    test("[56] with a certificate of the hub's users is that user, whatever the headers say", async () => {
       const { kube } = world();
       const jane = caller(await kube.hub.user('jané用户', ['dev']));
       expect((await jane.call(path, { headers: asAdmin })).status).toBe(200);
@@ -102,7 +102,7 @@ await describeGateway('identity', (world) => {
       expect((await proxy.call(path)).status).toBe(401);
     });
 
-    test('with a certificate that nobody knows is refused', async () => {
+    test('[56] with a certificate that nobody knows is refused', async () => {
       const ca = await issueCertificate({ commonName: 'front-proxy-ca', ca: true });
       const stranger = await issueCertificate(
         { commonName: 'front-proxy-client', organizations: ['system:masters'], usages: ['clientAuth'] },
@@ -118,7 +118,7 @@ await describeGateway('identity', (world) => {
       });
     });
 
-    test('with a token of a service account is that account; the hub is asked once', async () => {
+    test('[63] with a token of a service account is that account; the hub is asked once', async () => {
       const { kube } = world();
       const token = await requestToken(kube.hub, { namespace: 'default', name: 'robot', seconds: 3600 });
       const since = await auditEnd(kube.hub.auditLog);
@@ -137,7 +137,7 @@ await describeGateway('identity', (world) => {
       ['the token of another cluster', 'other', 401],
       ['an empty token', 'Bearer ', 403],
       ['another scheme', 'Basic YTpi', 403],
-    ])('with %s', async (_, authorization, status) => {
+    ])('[63] with %s', async (_, authorization, status) => {
       const { kube } = world();
       const value =
         authorization === 'other'

@@ -31,21 +31,21 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
     return stdout;
   };
 
-  test('the APIService is available', async () => {
+  test('[1] the APIService is available', async () => {
     const status =
       '{.status.conditions[?(@.type=="Available")].status},{.status.conditions[?(@.type=="Available")].reason}';
     expect(await said(`get apiservice v1alpha1.${group} -o jsonpath=${status}`)).toBe('True,Passed');
   });
 
   describe('discovery and documentation', () => {
-    test('api-resources', async () => {
+    test('[10] api-resources', async () => {
       expect(rows(await said(`api-resources --api-group=${group} -o wide`))).toEqual([
         ['NAME', 'SHORTNAMES', 'APIVERSION', 'NAMESPACED', 'KIND', 'VERBS', 'CATEGORIES'],
         ['clustergateways', `${group}/v1alpha1`, 'false', 'ClusterGateway', 'get,list,watch'],
       ]);
     });
 
-    test('the hub has merged the discovery document, and it is current', async () => {
+    test('[6] the hub has merged the discovery document, and it is current', async () => {
       const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
       const all = (await world().hub.api.expect('/apis', { headers: { accept } })) as {
         items: { metadata: { name: string }; versions: unknown[] }[];
@@ -69,7 +69,7 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
       expect(all.items.length).toBeGreaterThan(15);
     });
 
-    test('the hub lists our OpenAPI v3 document beside its own, and serves it', async () => {
+    test('[12][13] the hub lists our OpenAPI v3 document beside its own, and serves it', async () => {
       // The hub fetches it a moment after the APIService has become available.
       const listed = async (): Promise<Record<string, { serverRelativeURL: string }> | undefined> => {
         const { paths } = (await world().hub.api.expect('/openapi/v3')) as {
@@ -81,25 +81,31 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
       expect(Object.keys(paths)).toEqual(expect.arrayContaining(['api/v1', 'version', 'apis/apps/v1']));
       const url = paths[path.slice(1)]?.serverRelativeURL ?? '';
       const document = await world().hub.api.call(url);
+      expect(document.headers['cache-control']).toMatch(/\bimmutable\b/);
       expect(document.text).toContain(`"${path}/clustergateways/{name}/proxy/{path}"`);
+      // Never a redirect: the hub makes 502 of one.
       const stale = await world().hub.api.call(url.replace(/hash=.*/, 'hash=0000'));
       expect({ status: stale.status, same: stale.text === document.text }).toEqual({
         status: 200,
         same: true,
       });
+      expect(stale.headers['cache-control'] ?? '').not.toMatch(/\bimmutable\b/);
     });
 
-    test('the hub has merged our OpenAPI v2 document', async () => {
+    test('[11] the hub has merged our OpenAPI v2 document', async () => {
       const merged = async (): Promise<true | undefined> => {
         const { text } = await world().hub.api.call('/openapi/v2');
-        return (
-          (text.includes(`"${path}/clustergateways"`) && text.includes('"/api/v1/namespaces"')) || undefined
-        );
+        const wanted = [
+          `"${path}/clustergateways"`,
+          '"dev.oam.core.cluster.v1alpha1.ClusterGateway"',
+          '"/api/v1/namespaces"',
+        ];
+        return wanted.every((each) => text.includes(each)) || undefined;
       };
       await until('the document', merged, { timeoutMs: 15_000 });
     });
 
-    test('explain', async () => {
+    test('[16] explain', async () => {
       const spec = await said('explain clustergateway.spec');
       expect(spec).toContain('FIELD: spec <Object>');
       expect(spec).toMatch(/^ {2}access\t<Object>$/m);
@@ -113,7 +119,7 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
   });
 
   describe('reading', () => {
-    test('get has exactly these columns', async () => {
+    test('[17] get has exactly these columns', async () => {
       expect((await said('get clustergateways')).split('\n').map((line) => line.trimEnd())).toEqual([
         'NAME    PROVIDER   CREDENTIAL-TYPE       ENDPOINT-TYPE   HEALTHY',
         'alpha              X509Certificate       Const           false',
@@ -195,7 +201,7 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
     });
   });
 
-  test('-w shows an added, a changed and a deleted Secret', async () => {
+  test('[27] -w shows an added, a changed and a deleted Secret', async () => {
     const watch = runKubectl(
       world(),
       ['get', 'clustergateways', '-w', '--output-watch-events', '--no-headers'],
@@ -221,7 +227,7 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
     }
   });
 
-  describe('writing answers 405', () => {
+  describe('[33] writing answers 405', () => {
     test.each([
       'delete clustergateway alpha',
       'delete clustergateways --all',

@@ -1,8 +1,10 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, request } from 'node:https';
 
 /** An answer of an API server. */
 export interface ApiAnswer {
   readonly status: number;
+  readonly headers: IncomingHttpHeaders;
   readonly text: string;
   /** The body as JSON. Throws when it is none. */
   json(): unknown;
@@ -77,7 +79,8 @@ function send({ agent, url, token, options }: Sending): Promise<ApiAnswer> {
         response.on('data', (chunk: Buffer) => chunks.push(chunk)).once('error', reject);
         response.once('end', () => {
           const text = Buffer.concat(chunks).toString('utf8');
-          resolve({ status: response.statusCode ?? 0, text, json: () => JSON.parse(text) as unknown });
+          const { headers, statusCode: status = 0 } = response;
+          resolve({ status, headers, text, json: () => JSON.parse(text) as unknown });
         });
       },
     );
