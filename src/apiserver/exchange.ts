@@ -43,8 +43,20 @@ export interface Exchange {
   nodePair(): NodePair;
   /** An upgrade's socket: whoever takes it answers on it and ends it; `status` is what it will answer. */
   takeSocket(status: number): UpgradeSide;
+  /** Ends a streamed answer early and in good order: nothing is missing of a stream that could go on for ever. */
+  finish(): void;
   /** Resets the stream or destroys the socket: the only thing left to say once headers are out. */
   abort(): void;
+  /**
+   * Called once, when the head of the answer goes out; there is one listener. Not for `nodePair`: whoever answers there
+   * knows.
+   */
+  onHead(listener: (status: number) => void): void;
+  /**
+   * The connection takes no new requests from here on, and ends when those that run have: GOAWAY, or
+   * `Connection: close` where the answer's head is not out yet.
+   */
+  closeConnectionAfter(): void;
   /** Called once, when the answer is complete or the caller is gone. */
   onEnd(listener: () => void): void;
 }

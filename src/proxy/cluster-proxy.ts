@@ -17,6 +17,7 @@ import { forwardedFor, requestHeaders } from './headers.ts';
 import type { IdentityHeaders } from './headers.ts';
 import { parseProxyTarget } from './target.ts';
 import type { ProxyTarget } from './target.ts';
+import type { StreamEnds } from './stream-end.ts';
 import { carryUpgrade } from './upgrade.ts';
 
 export interface ClusterProxyOptions {
@@ -29,6 +30,8 @@ export interface ClusterProxyOptions {
   /** Read for each request: the hub may change them while we run. */
   readonly identityHeaders: () => IdentityHeaders;
   readonly observe?: (cluster: string, code: number) => void;
+  /** Told of every stream that has no end of its own. */
+  readonly streams?: StreamEnds;
 }
 
 /** Carries requests to clusters: one function makes the route of a request under `/proxy`. */
@@ -132,5 +135,5 @@ async function send(
   const transport = options.transports.get(cluster, credential);
   return exchange.isUpgrade
     ? carryUpgrade(exchange, transport, outgoing)
-    : forward(exchange, transport, outgoing);
+    : forward(exchange, { transport, ...(options.streams ? { streams: options.streams } : {}) }, outgoing);
 }

@@ -3,17 +3,25 @@ import { firstHeader } from '../base/header-lines.ts';
 import { StatusError } from '../kube/status.ts';
 import type { IncomingResponse, OutgoingRequest, Transport } from '../net/transport.ts';
 import { responseHeaders } from './headers.ts';
+import { finishBetweenLines } from './stream-end.ts';
+import type { StreamEnds } from './stream-end.ts';
 
 export type Outgoing = Omit<OutgoingRequest, 'signal' | 'body'>;
 
 /** Carries one ordinary request to the target and its answer back; gives the target's status. */
-export async function forward(exchange: Exchange, transport: Transport, outgoing: Outgoing): Promise<number> {
+export async function forward(
+  exchange: Exchange,
+  { transport, streams }: { readonly transport: Transport; readonly streams?: StreamEnds },
+  outgoing: Outgoing,
+): Promise<number> {
   const response = await transport.request({
     ...outgoing,
     ...(exchange.body ? { body: exchange.body } : {}),
     signal: exchange.signal,
   });
   relay(exchange, response);
+  // A watch or a followed log has no end of its own: it gets one when the server stops.
+  if (outgoing.longRunning && streams) finishBetweenLines(exchange, response.body, streams);
   return response.status;
 }
 

@@ -24,8 +24,10 @@ export class FakeExchange implements Exchange {
   answerHeaders: HeaderLines = [];
   answerBody = '';
   aborted = false;
+  closesConnection = false;
   readonly #controller = new AbortController();
   readonly #listeners: (() => void)[] = [];
+  #onHead: ((status: number) => void) | undefined;
   #ended = false;
 
   constructor({ method = 'GET', target = '/', headers = [], isUpgrade = false }: FakeRequest = {}) {
@@ -42,6 +44,7 @@ export class FakeExchange implements Exchange {
   respond(status: number, headers: HeaderLines, body: string | Uint8Array = ''): void {
     if (this.#ended) return;
     this.status = status;
+    this.#onHead?.(status);
     this.answerHeaders = headers;
     this.answerBody = body.toString();
     this.end();
@@ -50,6 +53,7 @@ export class FakeExchange implements Exchange {
   /** The head is out; the answer ends with `end`. */
   stream(status: number, headers: HeaderLines, { body }: StreamedBody): void {
     this.status = status;
+    this.#onHead?.(status);
     this.answerHeaders = headers;
     body.on('end', () => this.end());
   }
@@ -62,6 +66,14 @@ export class FakeExchange implements Exchange {
     throw new Error('there is no socket');
   }
 
+  closeConnectionAfter(): void {
+    this.closesConnection = true;
+  }
+
+  finish(): void {
+    this.end();
+  }
+
   abort(): void {
     this.aborted = true;
     this.goAway();
@@ -71,6 +83,10 @@ export class FakeExchange implements Exchange {
   goAway(): void {
     this.#controller.abort(new Error('the caller went away'));
     this.end();
+  }
+
+  onHead(listener: (status: number) => void): void {
+    this.#onHead = listener;
   }
 
   onEnd(listener: () => void): void {
