@@ -9,6 +9,7 @@ export interface AuditEvent {
   readonly stageTimestamp: string;
   readonly userAgent?: string;
   readonly user: { readonly username: string; readonly groups?: readonly string[] };
+  readonly impersonatedUser?: { readonly username: string };
   readonly objectRef?: {
     readonly resource?: string;
     readonly subresource?: string;
@@ -18,6 +19,8 @@ export interface AuditEvent {
     readonly apiVersion?: string;
   };
   readonly responseStatus?: { readonly code?: number };
+  /** The hub writes those of clustergateways and SubjectAccessReviews. */
+  readonly requestObject?: unknown;
 }
 
 /** The end of the log at this moment: where what happens from now on will stand. */
