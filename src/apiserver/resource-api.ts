@@ -4,6 +4,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import Fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../base/log.ts';
+import type { SpreadEnds } from '../base/spread-ends.ts';
 import { badRequest, methodNotAllowed } from '../kube/status.ts';
 import { addDiscoveryRoutes } from './resource-api-documents.ts';
 import { addResourceRoutes, answerUnrouted } from './resource-api-routes.ts';
@@ -17,8 +18,8 @@ import { WatchServer } from './watch-server.ts';
 export interface ResourceApiOptions {
   readonly resources: readonly AnyResource[];
   readonly log: Log;
-  /** Ends all watches, so that the server can drain. */
-  readonly shutdown: AbortSignal;
+  /** Told of each watch, so that all can be ended when the server stops. */
+  readonly streams?: Pick<SpreadEnds, 'add'>;
   /** Milliseconds between the bookmarks of a watch; one minute as kube-apiserver. */
   readonly bookmarkIntervalMs?: number;
   /** Stands in the OpenAPI documents. */
@@ -40,8 +41,12 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** Serves discovery, OpenAPI and the resources: everything behind admission but `connect` subresources. */
 export async function createResourceApi(options: ResourceApiOptions): Promise<ResourceApi> {
-  const { resources, log, shutdown } = options;
-  const watches = new WatchServer({ bookmarkIntervalMs: options.bookmarkIntervalMs ?? 60_000, log });
+  const { resources, log, streams } = options;
+  const watches = new WatchServer({
+    bookmarkIntervalMs: options.bookmarkIntervalMs ?? 60_000,
+    log,
+    ...(streams ? { streams } : {}),
+  });
   const { app, handler } = createApp(log);
   const groupVersions = byGroupVersion(resources);
   const documentPaths = addDiscoveryRoutes(app, groupVersions, options.version ?? 'unversioned');
@@ -49,9 +54,6 @@ export async function createResourceApi(options: ResourceApiOptions): Promise<Re
   app.setNotFoundHandler((request, reply) => answerUnrouted({ request, reply }, resources, documentPaths));
   await app.ready();
   const answering = new Answering();
-  const onShutdown = () => watches.end();
-  shutdown.addEventListener('abort', onShutdown, { once: true });
-  if (shutdown.aborted) onShutdown();
   return {
     resourceNames: resources.map(({ group, plural }) => `${group}/${plural}`),
     get watches() {
@@ -63,7 +65,6 @@ export async function createResourceApi(options: ResourceApiOptions): Promise<Re
       handler()(request as IncomingMessage, response as ServerResponse);
     },
     close: async () => {
-      shutdown.removeEventListener('abort', onShutdown);
       watches.end();
       await answering.done();
       await app.close();

@@ -1,9 +1,12 @@
 import type { Log } from '../base/log.ts';
+import type { SpreadEnds } from '../base/spread-ends.ts';
 import type { NodeResponse, WatchRequest } from './watch-stream.ts';
 import { WatchStream, openWatch } from './watch-stream.ts';
 
 export interface WatchServerOptions {
   readonly bookmarkIntervalMs: number;
+  /** Told of each watch, so that all can be ended when the server stops. */
+  readonly streams?: Pick<SpreadEnds, 'add'>;
   readonly log: Log;
 }
 
@@ -55,6 +58,7 @@ export class WatchServer {
     response.once('close', onClose);
     this.#open.add(controller);
     if (this.#ended) controller.abort(new Error('the server is stopping'));
+    const remove = this.#options.streams?.add(() => controller.abort(new Error('the server is stopping')));
     const timers: NodeJS.Timeout[] = [];
     try {
       const opened = await openWatch(request);
@@ -69,6 +73,7 @@ export class WatchServer {
       );
       await stream.run(opened);
     } finally {
+      remove?.();
       for (const timer of timers) clearTimeout(timer);
       response.removeListener('close', onClose);
       this.#open.delete(controller);

@@ -287,7 +287,7 @@ describe.each(protocols)('%s', (protocol) => {
     const opened = await open(server, '&resourceVersion=1&allowWatchBookmarks=1');
     const quiet = await open(server, '&resourceVersion=1');
     await eventually(() => server.api.watches === 2);
-    server.shutdown.abort();
+    server.streams.endAll(0);
     expect(await take(opened, 2)).toEqual(['BOOKMARK 1', 'end']);
     expect(shown(await quiet.next())).toBe('end');
     expect(opened.body.errored).toBeNull();

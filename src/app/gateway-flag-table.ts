@@ -26,6 +26,10 @@ const present = (value: string) => {
   if (value === '') throw new Error('it must not be empty');
   return value;
 };
+const only = (value: string, why: string) => (given: string) => {
+  if (given !== value) throw new Error(`${JSON.stringify(given)} is not implemented, only ${value}: ${why}`);
+  return given;
+};
 const integer = (min: number, max: number) => (value: string) => parseInteger(value, { min, max });
 const limit = integer(0, 1_000_000);
 
@@ -140,6 +144,13 @@ export const gatewayFlags = {
     default: '30s',
     parse: parseDuration,
     help: 'After that, wait this long for requests to end before they are cut.',
+  },
+  'shutdown-watch-termination-grace-period': {
+    group: 'Serving',
+    value: 'duration',
+    default: '10s',
+    parse: parseDuration,
+    help: 'Within the grace, the ends of many watches and followed logs are spread over this long.',
   },
   kubeconfig: {
     group: 'Hub',
@@ -273,7 +284,63 @@ export const gatewayFlags = {
     group: 'Observability',
     value: 'file',
     parse: file,
-    help: 'Write an audit.k8s.io/v1 event at level Metadata for each request; - for standard output.',
+    help: 'Write audit.k8s.io/v1 events to this file, one JSON object a line; - for standard output; empty: none.',
+  },
+  'audit-policy-file': {
+    group: 'Observability',
+    value: 'file',
+    parse: file,
+    help: 'audit.k8s.io/v1 Policy: what is audited; without it everything but probes, at level Metadata.',
+  },
+  'audit-log-maxage': {
+    group: 'Observability',
+    value: 'days',
+    default: '366',
+    parse: integer(0, 100_000),
+    help: 'Days after which a rotated audit log is removed; 0: never.',
+  },
+  'audit-log-maxbackup': {
+    group: 'Observability',
+    value: 'number',
+    default: '100',
+    parse: integer(0, 1_000_000),
+    help: 'Rotated audit logs that are kept; 0: all.',
+  },
+  'audit-log-maxsize': {
+    group: 'Observability',
+    value: 'MiB',
+    default: '100',
+    parse: integer(0, 1_000_000),
+    help: 'Size at which the audit log is rotated; 0: never.',
+  },
+  'audit-log-compress': {
+    group: 'Observability',
+    value: 'bool',
+    default: 'false',
+    parse: parseBoolean,
+    help: 'Compress rotated audit logs with gzip.',
+  },
+  'audit-log-format': {
+    group: 'Observability',
+    value: 'format',
+    default: 'json',
+    parse: only('json', 'one JSON object a line is the one format'),
+    help: 'json is the one format.',
+  },
+  'audit-log-mode': {
+    group: 'Observability',
+    value: 'mode',
+    default: 'batch',
+    parse: only('batch', 'no request waits for its audit event'),
+    help: 'batch is the one mode: events are written behind the requests, and none waits for it.',
+  },
+  'audit-log-version': {
+    group: 'Observability',
+    value: 'version',
+    default: 'audit.k8s.io/v1',
+    parse: only('audit.k8s.io/v1', 'there is no other version'),
+    hidden: true,
+    help: 'Accepted for existing manifests; there is one version.',
   },
   v: {
     group: 'Observability',
@@ -315,12 +382,6 @@ export const notImplemented = new Set([
   'tls-sni-cert-key',
   'permit-port-sharing',
   'permit-address-sharing',
-  'audit-policy-file',
-  'audit-log-format',
-  'audit-log-maxage',
-  'audit-log-maxbackup',
-  'audit-log-maxsize',
-  'audit-log-mode',
   'audit-webhook-config-file',
   'profiling',
   'contention-profiling',

@@ -147,7 +147,14 @@ function optionsFrom(flags: Parsed): GatewayOptions {
       mutating: present(flags['max-mutating-requests-inflight']),
       longRunning: present(flags['max-longrunning-requests-inflight']),
     },
-    auditLogPath: flags['audit-log-path'],
+    audit: {
+      policyFile: flags['audit-policy-file'],
+      logPath: flags['audit-log-path'],
+      maxAgeDays: present(flags['audit-log-maxage']),
+      maxBackups: present(flags['audit-log-maxbackup']),
+      maxBytes: present(flags['audit-log-maxsize']) * 1024 * 1024,
+      compress: present(flags['audit-log-compress']),
+    },
     verbosity: present(flags.v),
   };
 }
@@ -167,6 +174,7 @@ function servingOptions(flags: Parsed, present: Present) {
     maxStreamsPerConnection: present(flags['http2-max-streams-per-connection']),
     shutdownDelayMs: present(flags['shutdown-delay-duration']),
     shutdownGraceMs: present(flags['shutdown-grace-duration']),
+    shutdownWatchSpreadMs: present(flags['shutdown-watch-termination-grace-period']),
   };
 }
 

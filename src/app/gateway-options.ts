@@ -35,8 +35,18 @@ export interface GatewayOptions {
   readonly userAgent: string;
   readonly featureGates: ReadonlyMap<string, boolean>;
   readonly inFlight: InFlightLimits;
-  readonly auditLogPath: string | undefined;
+  readonly audit: {
+    readonly policyFile: string | undefined;
+    /** `-` is standard output; undefined: nothing is audited. */
+    readonly logPath: string | undefined;
+    readonly maxAgeDays: number;
+    readonly maxBackups: number;
+    readonly maxBytes: number;
+    readonly compress: boolean;
+  };
   readonly shutdownDelayMs: number;
   readonly shutdownGraceMs: number;
+  /** Over which the ends of many watches are spread, within the grace. */
+  readonly shutdownWatchSpreadMs: number;
   readonly verbosity: number;
 }

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { createApiServer } from '../apiserver/api-server.ts';
 import type { ConnectEngine } from '../apiserver/api-server.ts';
-import { createAuditLog } from '../apiserver/audit.ts';
 import { createAuthenticator } from '../apiserver/authenticator.ts';
 import { createAuthorizer } from '../apiserver/authorizer.ts';
 import type { Exchange } from '../apiserver/exchange.ts';
@@ -14,11 +13,13 @@ import type { Check } from '../apiserver/probes.ts';
 import { createResourceApi } from '../apiserver/resource-api.ts';
 import type { Log } from '../base/log.ts';
 import { Scope } from '../base/scope.ts';
+import { SpreadEnds } from '../base/spread-ends.ts';
+import { createClusterSecrets } from '../clusters/cluster-secrets.ts';
+import type { ClusterSecrets } from '../clusters/cluster-secrets.ts';
 import { createCredentialResolver } from '../clusters/credential.ts';
 import { createSecretRegistry } from '../clusters/registry.ts';
 import type { ClusterRegistry } from '../clusters/registry.ts';
 import { CLUSTER_GATEWAYS, CLUSTER_GATEWAYS_PATH, GROUP, VERSION } from '../gateway/api-group.ts';
-import { createClusterGatewayResource } from '../gateway/cluster-gateway-resource.ts';
 import { createGatewayMetrics } from '../gateway/gateway-metrics.ts';
 import { createHubClient } from '../hub/client.ts';
 import type { HubClient } from '../hub/client.ts';
@@ -30,7 +31,10 @@ import type { ClusterTransports } from '../proxy/cluster-transports.ts';
 import { createGatewayAuthentication } from './authentication.ts';
 import type { GatewayAuthentication } from './authentication.ts';
 import { createDirectTransports } from './direct-transports.ts';
+import { createGatewayAudit } from './gateway-audit.ts';
+import type { GatewayAudit } from './gateway-audit.ts';
 import type { GatewayOptions } from './gateway-options.ts';
+import { createGatewayResources, namesOf } from './gateway-resources.ts';
 import { createServingCertificate } from './serving-certificate.ts';
 import { buildVersion } from './version.ts';
 
@@ -60,20 +64,24 @@ interface Base {
   readonly log: Log;
   readonly scope: Scope;
   readonly metrics: Registry;
+  readonly audit: GatewayAudit | undefined;
   readonly state: { synced: boolean; stopping: boolean };
-  /** Fires when watches are to end. */
-  readonly endWatches: AbortController;
+  /** Watches and followed logs: what has no end of its own. */
+  readonly streams: SpreadEnds;
 }
 
 async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise<Gateway> {
   const state = { synced: false, stopping: false };
+  const audit = await createGatewayAudit(options, log);
+  if (audit) scope.own(audit.log);
   const base: Base = {
     options,
     log,
     scope,
     metrics: new Registry(),
+    audit,
     state,
-    endWatches: new AbortController(),
+    streams: scope.own(new SpreadEnds()),
   };
   const certificate = scope.own(await createServingCertificate(options, log));
   const clients = hubClients(base);
@@ -114,13 +122,15 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
 }
 
 interface Clusters {
+  readonly secrets: ClusterSecrets;
   readonly registry: ClusterRegistry;
   readonly transports: ClusterTransports;
 }
 
 function composeClusters({ options, log, scope }: Base, client: HubClient): Clusters {
   const { secretNamespace: namespace, requireClusterCa: requireCa } = options;
-  const registry = scope.own(createSecretRegistry({ client, namespace, requireCa, log }));
+  const secrets = createClusterSecrets({ client, namespace, requireCa });
+  const registry = scope.own(createSecretRegistry({ client, secrets, namespace, requireCa, log }));
   const transports = scope.own(createClusterTransports(createDirectTransports()));
   scope.onEnd(
     registry.subscribe((change) => {
@@ -128,7 +138,7 @@ function composeClusters({ options, log, scope }: Base, client: HubClient): Clus
       transports.changed(change.name, change.record?.type === 'accepted' ? change.record : undefined);
     }),
   );
-  return { registry, transports };
+  return { secrets, registry, transports };
 }
 
 interface ServerParts {
@@ -140,12 +150,12 @@ interface ServerParts {
 async function composeServer(base: Base, parts: ServerParts): Promise<(exchange: Exchange) => void> {
   const { options, log, scope, metrics, state } = base;
   const { clients, authentication, clusters } = parts;
-  const showHealth = options.featureGates.get('HealthinessCheck') ?? false;
-  const resource = scope.own(createClusterGatewayResource(clusters.registry, { showHealth }));
+  const healthinessCheck = options.featureGates.get('HealthinessCheck') ?? false;
+  const offered = createGatewayResources({ ...clusters, healthinessCheck, scope });
   const resources = scope.own(
     await createResourceApi({
-      resources: [resource],
-      shutdown: base.endWatches.signal,
+      resources: offered,
+      streams: base.streams,
       log,
       version: buildVersion().gitVersion,
     }),
@@ -164,16 +174,10 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
       }),
       alwaysAllowPaths: options.alwaysAllowPaths,
     }),
-    auditLog:
-      options.auditLogPath === undefined
-        ? undefined
-        : scope.own(createAuditLog({ path: options.auditLogPath, log })),
+    audit: base.audit,
     resources,
     engines: new Map([[`${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`, composeProxy(base, parts)]]),
-    served: new Set([
-      `${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}`,
-      `${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`,
-    ]),
+    served: namesOf(offered),
     probes: createProbes({ live: [], ready: readyChecks(base, parts) }),
     inFlight: createInFlight(options.inFlight),
     registry: metrics,
@@ -183,7 +187,10 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
   });
 }
 
-function composeProxy({ options, metrics }: Base, { authentication, clusters }: ServerParts): ConnectEngine {
+function composeProxy(
+  { options, metrics, streams }: Base,
+  { authentication, clusters }: ServerParts,
+): ConnectEngine {
   const gatewayMetrics = createGatewayMetrics(metrics, clusters.registry, clusters.transports);
   return createClusterProxy({
     prefix: CLUSTER_GATEWAYS_PATH,
@@ -191,6 +198,7 @@ function composeProxy({ options, metrics }: Base, { authentication, clusters }: 
     ...clusters,
     credentials: createCredentialResolver({ allowedCommands: options.execPluginAllowlist }),
     identityHeaders: authentication.identityHeaders,
+    streams,
     observe: (cluster, code) => gatewayMetrics.observe(cluster, code),
   });
 }
@@ -231,18 +239,26 @@ function hubClients({ options, scope, log }: Base): HubClients {
   };
 }
 
-async function stopGateway(
-  { options, scope, log, state, endWatches }: Base,
-  listener: Listener,
-): Promise<void> {
+async function stopGateway(base: Base, listener: Listener): Promise<void> {
+  const { options, scope, log, state, streams } = base;
   state.stopping = true;
   log.info({ delayMs: options.shutdownDelayMs }, 'stopping: not ready from now on');
   await sleep(options.shutdownDelayMs);
-  endWatches.abort();
+  const openStreams = streams.size;
+  log.info(
+    { openStreams, graceMs: options.shutdownGraceMs },
+    'stopping: no new requests; what is open may end',
+  );
+  streams.endAll(Math.min(options.shutdownWatchSpreadMs, options.shutdownGraceMs));
   const ended = await Promise.race([
     listener.close().then(() => 'drained' as const),
     sleep(options.shutdownGraceMs, 'cut' as const, { ref: false }),
   ]);
+  listener.destroy();
+  // Audit events and the like are still written; nothing may hold the process up for long.
+  await Promise.race([scope.close(), sleep(lastWordsMs, undefined, { ref: false })]);
   log.info({ ended }, 'stopped');
   scope.destroy(new Error('the gateway has stopped'));
 }
+
+const lastWordsMs = 2_000;
