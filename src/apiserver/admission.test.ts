@@ -8,6 +8,8 @@ import { StatusError } from '../kube/status.ts';
 import type { UserInfo } from '../kube/user-info.ts';
 import { silentLog } from '../base/log.ts';
 import { createAdmission } from './admission.ts';
+import { createAuditPolicy, defaultAuditPolicy } from './audit-policy.ts';
+import { createAudit } from './audit.ts';
 import type { Route } from './admission.ts';
 import { createApiServer } from './api-server.ts';
 import { createInFlight, defaultInFlightLimits } from './in-flight.ts';
@@ -65,12 +67,10 @@ function setUp(setup: Setup = {}) {
     },
     inFlight,
     metrics: createRequestMetrics({ registry, inFlight, served: new Set() }),
-    auditLog: {
-      dropped: 0,
-      write: (event) => audited.push(event as AuditLine),
-      close: () => Promise.resolve(),
-      destroy: () => {},
-    },
+    audit: createAudit({
+      policy: createAuditPolicy(defaultAuditPolicy),
+      log: { lost: 0, write: (event) => audited.push(event as AuditLine) },
+    }),
     route: () => ({
       requestClass: 'readOnly',
       handle: (exchange) => {
@@ -304,7 +304,7 @@ describe('before the server is ready', () => {
         return Promise.resolve({ user: { name: 'jane', groups: ['system:masters'] }, frontProxy: false });
       },
       authorizer: { authorize: () => undefined, check: () => undefined },
-      auditLog: undefined,
+      audit: undefined,
       resources: {
         resourceNames: [],
         watches: 0,

@@ -1,13 +1,16 @@
-import { randomUUID } from 'node:crypto';
-import { allHeaders, firstHeader } from '../base/header-lines.ts';
+import { allHeaders } from '../base/header-lines.ts';
 import type { Log } from '../base/log.ts';
+import { Failure } from '../base/failure.ts';
+import { preciseNow } from '../kube/micro-time.ts';
 import { requestInfo } from '../kube/request-info.ts';
 import type { RequestInfo } from '../kube/request-info.ts';
 import { StatusError, badRequest } from '../kube/status.ts';
 import type { UserInfo } from '../kube/user-info.ts';
-import type { AuditLog, AuditedRequest } from './audit.ts';
-import { auditEvent } from './audit.ts';
+import { auditIdOf } from './audit-id.ts';
+import type { AuditRecord, RequestAudit } from './audit-record.ts';
+import type { Audit } from './audit.ts';
 import type { AuthenticatedCaller } from './authenticator.ts';
+import { AccessDenied } from './authorizer.ts';
 import type { Authorizer } from './authorizer.ts';
 import type { Exchange } from './exchange.ts';
 import { asksForImpersonation, impersonatedUser } from './impersonation.ts';
@@ -22,6 +25,8 @@ export interface Admitted {
   readonly frontProxy: boolean;
   readonly info: RequestInfo;
   readonly auditId: string;
+  /** Undefined where nothing is written of the request. */
+  readonly audit: RequestAudit | undefined;
 }
 
 /** Answers an admitted request. What it throws is answered as a Status. */
@@ -35,7 +40,8 @@ export interface AdmissionOptions {
   readonly authorizer: Authorizer;
   readonly inFlight: InFlight;
   readonly metrics: RequestMetrics;
-  readonly auditLog: AuditLog | undefined;
+  /** Undefined: nothing is audited. */
+  readonly audit: Audit | undefined;
   /** Finds who answers; the first thing that is known of a request is what it is about. */
   readonly route: (info: RequestInfo, exchange: Exchange) => Route;
   readonly log: Log;
@@ -59,20 +65,36 @@ async function admit(exchange: Exchange, tracked: TrackedRequest, options: Admis
   tracked.info = info;
   const caller = await authenticateCounted(exchange, options);
   const { frontProxy } = caller;
-  tracked.user = caller.user;
+  tracked.authenticated(caller.user);
   // The hub has applied `--as` before a request comes from it; a direct caller's headers are judged here.
   if (!frontProxy && asksForImpersonation(exchange.headers)) {
     const { headers, signal } = exchange;
-    tracked.impersonated = await impersonatedUser({ headers, user: caller.user, signal }, options.authorizer);
+    tracked.impersonated(await impersonatedUser({ headers, user: caller.user, signal }, options.authorizer));
   }
-  const user = tracked.impersonated ?? caller.user;
+  const user = tracked.impersonatedUser ?? caller.user;
   const route = options.route(info, exchange);
-  tracked.requestClass = route.requestClass;
+  tracked.routed(route.requestClass);
   exchange.onEnd(options.inFlight.enter(route.requestClass, user));
+  const { audit, auditId } = tracked;
   const review = options.authorizer.authorize(user, info, exchange.signal);
-  if (review) await review;
-  const answer = route.handle(exchange, { user, frontProxy, info, auditId: tracked.auditId });
+  if (audit) await auditedReview(audit, review);
+  else if (review) await review;
+  const answer = route.handle(exchange, { user, frontProxy, info, auditId, audit });
   if (answer) await answer;
+}
+
+/** Notes the decision (apiserver endpoints/filters/authorization.go). */
+async function auditedReview(audit: AuditRecord, review: Promise<string> | undefined): Promise<void> {
+  try {
+    const reason = review ? await review : '';
+    audit.annotate('authorization.k8s.io/decision', 'allow');
+    audit.annotate('authorization.k8s.io/reason', reason);
+  } catch (error) {
+    const denied = error instanceof AccessDenied;
+    if (denied) audit.annotate('authorization.k8s.io/decision', 'forbid');
+    audit.annotate('authorization.k8s.io/reason', denied ? error.reason : 'internal error');
+    throw error;
+  }
 }
 
 async function authenticateCounted(
@@ -102,26 +124,44 @@ function checkHost({ protocol, headers }: Exchange): void {
   }
 }
 
-const auditIdShape = /^[\x21-\x7e]{1,64}$/;
-
-/** A request from its first byte to its end: what the log, the metrics and the audit line say of it. */
+/** A request from its first byte to its end: what the log, the metrics and the audit events say of it. */
 class TrackedRequest {
   info: RequestInfo | undefined;
-  user: UserInfo | undefined;
-  impersonated: UserInfo | undefined;
-  requestClass: RequestClass = 'readOnly';
+  audit: AuditRecord | undefined;
+  impersonatedUser: UserInfo | undefined;
   readonly auditId: string;
   readonly #exchange: Exchange;
   readonly #options: AdmissionOptions;
   readonly #startedAt = performance.now();
-  readonly #receivedAt = new Date();
+  readonly #receivedAt = preciseNow();
+  #requestClass: RequestClass = 'readOnly';
+  #authenticated = false;
+  #failure: StatusError | undefined;
+  /** Something was thrown that nobody meant for callers. */
+  #panicked = false;
 
   constructor(exchange: Exchange, options: AdmissionOptions) {
     this.#exchange = exchange;
     this.#options = options;
-    const given = firstHeader(exchange.headers, 'audit-id');
-    this.auditId = given !== undefined && auditIdShape.test(given) ? given : randomUUID();
+    this.auditId = auditIdOf(exchange.headers);
     exchange.onEnd(() => this.#finish());
+  }
+
+  authenticated(user: UserInfo): void {
+    this.#authenticated = true;
+    this.audit = this.#beginAudit(user);
+    this.audit?.received();
+  }
+
+  impersonated(user: UserInfo | undefined): void {
+    this.impersonatedUser = user;
+    if (user) this.audit?.impersonated(user);
+  }
+
+  routed(requestClass: RequestClass): void {
+    this.#requestClass = requestClass;
+    const { audit } = this;
+    if (audit && requestClass === 'longRunning') this.#exchange.onHead((code) => audit.responseStarted(code));
   }
 
   fail(error: unknown): void {
@@ -134,9 +174,19 @@ class TrackedRequest {
         'request failed',
       );
     }
+    this.#failure = statusError;
+    this.#panicked = !(error instanceof StatusError || error instanceof Failure);
     if (this.#exchange.status === undefined)
       respondStatus(this.#exchange, status, ['audit-id', this.auditId]);
     else this.#exchange.abort();
+  }
+
+  #beginAudit(user?: UserInfo): AuditRecord | undefined {
+    const { info, auditId } = this;
+    return this.#options.audit?.begin({
+      ...{ exchange: this.#exchange, auditId, info, user },
+      receivedAt: this.#receivedAt,
+    });
   }
 
   #finish(): void {
@@ -146,20 +196,30 @@ class TrackedRequest {
       info: this.info,
       code,
       seconds,
-      longRunning: this.requestClass === 'longRunning',
+      longRunning: this.#requestClass === 'longRunning',
     });
-    const audited: AuditedRequest = {
-      exchange: this.#exchange,
-      auditId: this.auditId,
-      receivedAt: this.#receivedAt,
-      info: this.info,
-      user: this.user,
-    };
-    if (this.#isAudited()) this.#options.auditLog?.write(auditEvent(audited, 'ResponseComplete', new Date()));
+    this.#finishAudit();
   }
 
-  /** Probes come every few seconds and say nothing about anybody. */
-  #isAudited(): boolean {
-    return !/^\/(?:livez|readyz|healthz)(?:\/|$)/.test(this.info?.path ?? '');
+  #finishAudit(): void {
+    // A request that nobody was authenticated for has one event only.
+    if (!this.#authenticated) this.audit = this.#beginAudit();
+    const { audit } = this;
+    if (!audit) return;
+    const code = this.#exchange.status;
+    const status = this.#failure?.status;
+    if (code === undefined) {
+      audit.complete('ResponseComplete', {
+        metadata: {},
+        status: 'Failure',
+        message: 'Connection closed early',
+        code: 499,
+      });
+    } else if (status) {
+      const stage = this.#panicked ? 'Panic' : 'ResponseComplete';
+      // Where the head was out already, the code is that of the head, and the answer was cut.
+      audit.responseStatus(code === status.code ? status : { ...status, code });
+      audit.complete(stage, code);
+    } else audit.complete('ResponseComplete', code);
   }
 }

@@ -4,17 +4,24 @@ import type { RequestInfo } from '../kube/request-info.ts';
 import { StatusError, methodNotAllowed } from '../kube/status.ts';
 import { createAdmission } from './admission.ts';
 import type { AdmissionOptions, Route } from './admission.ts';
+import { auditIdOf } from './audit-id.ts';
+import { createAudit } from './audit.ts';
+import type { AuditOptions } from './audit.ts';
 import type { Exchange } from './exchange.ts';
 import type { InFlight } from './in-flight.ts';
+import { createAuditMetrics } from './audit-metrics.ts';
 import { createRequestMetrics } from './metrics.ts';
 import type { Probes } from './probes.ts';
 import { attachRequestContext } from './request-context.ts';
 import type { ResourceApi } from './resource-api.ts';
+import { respondStatus } from './status-response.ts';
 
 /** Makes the route of a request that an engine of its own answers: a subresource whose connect methods are described only. */
 export type ConnectEngine = (info: RequestInfo, exchange: Exchange) => Route;
 
-export interface ApiServerOptions extends Pick<AdmissionOptions, 'authenticate' | 'authorizer' | 'auditLog'> {
+export interface ApiServerOptions extends Pick<AdmissionOptions, 'authenticate' | 'authorizer'> {
+  /** Undefined: nothing is audited. */
+  readonly audit: Pick<AuditOptions, 'policy' | 'log'> | undefined;
   readonly resources: ResourceApi;
   /** By `group/version/resource/subresource`. */
   readonly engines: ReadonlyMap<string, ConnectEngine>;
@@ -33,10 +40,14 @@ export interface ApiServerOptions extends Pick<AdmissionOptions, 'authenticate' 
 /** A generic aggregated API server: gives the function that answers every request. */
 export function createApiServer(options: ApiServerOptions): (exchange: Exchange) => void {
   const { registry, inFlight, served } = options;
+  const isProxied = (info: RequestInfo) => options.engines.has(engineKey(info));
   const metrics = createRequestMetrics({ registry, inFlight, served });
   const admit = createAdmission({
     ...options,
     metrics,
+    audit:
+      options.audit &&
+      createAudit({ ...options.audit, metrics: createAuditMetrics(registry, options.audit.log), isProxied }),
     route: (info, exchange) => routeOf(info, exchange, options),
   });
   return (exchange) => {
@@ -49,7 +60,7 @@ const isProbe = (target: string) => /^\/(?:livez|readyz|healthz)(?:[/?]|$)/.test
 
 function refuseUnready(exchange: Exchange): void {
   const { status } = new StatusError('ServiceUnavailable', 'the server is starting or stopping');
-  exchange.respond(503, ['content-type', 'application/json'], JSON.stringify(status));
+  respondStatus(exchange, status, ['audit-id', auditIdOf(exchange.headers)]);
 }
 
 function routeOf(info: RequestInfo, exchange: Exchange, options: ApiServerOptions): Route {
@@ -57,21 +68,22 @@ function routeOf(info: RequestInfo, exchange: Exchange, options: ApiServerOption
     const own = ownPath(info, options);
     if (own) return own;
   }
-  const engine = options.engines.get(
-    [info.apiGroup, info.apiVersion, info.resource, info.subresource].join('/'),
-  );
+  const engine = options.engines.get(engineKey(info));
   if (engine && info.apiPrefix === 'apis') return engine(info, exchange);
   if (exchange.isUpgrade) throw new StatusError('BadRequest', 'this path cannot be upgraded');
   return resourceRoute(info, options.resources);
 }
 
+const engineKey = ({ apiGroup, apiVersion, resource, subresource }: RequestInfo) =>
+  [apiGroup, apiVersion, resource, subresource].join('/');
+
 function resourceRoute(info: RequestInfo, resources: ResourceApi): Route {
   const isRead = ['get', 'list', 'head', 'options'].includes(info.verb);
   return {
     requestClass: info.verb === 'watch' ? 'longRunning' : isRead ? 'readOnly' : 'mutating',
-    handle: (exchange, { user, auditId }) => {
+    handle: (exchange, { user, auditId, audit }) => {
       const { request, response } = exchange.nodePair();
-      attachRequestContext(request, { user, requestInfo: info, auditId });
+      attachRequestContext(request, { user, requestInfo: info, auditId, audit });
       resources.handle(request, response);
     },
   };
@@ -79,11 +91,11 @@ function resourceRoute(info: RequestInfo, resources: ResourceApi): Route {
 
 /** Paths that belong to the server itself rather than to an API group. */
 function ownPath(info: RequestInfo, { probes, registry, version }: ApiServerOptions): Route | undefined {
-  const get = (handle: (exchange: Exchange) => void | Promise<void>): Route => ({
+  const get = (handle: (exchange: Exchange, auditId: string) => void | Promise<void>): Route => ({
     requestClass: 'readOnly',
-    handle: (exchange) => {
+    handle: (exchange, { auditId }) => {
       if (exchange.method !== 'GET' && exchange.method !== 'HEAD') throw methodNotAllowed();
-      return handle(exchange);
+      return handle(exchange, auditId);
     },
   });
   if (isProbe(info.path)) {
@@ -93,13 +105,18 @@ function ownPath(info: RequestInfo, { probes, registry, version }: ApiServerOpti
     });
   }
   if (info.path === '/version' || info.path === '/version/') {
-    return get((exchange) =>
-      exchange.respond(200, ['content-type', 'application/json'], JSON.stringify(version)),
+    return get((exchange, auditId) =>
+      exchange.respond(
+        200,
+        ['content-type', 'application/json', 'audit-id', auditId],
+        JSON.stringify(version),
+      ),
     );
   }
   if (info.path === '/metrics') {
-    return get(async (exchange) => {
-      exchange.respond(200, ['content-type', registry.contentType], await registry.metrics());
+    return get(async (exchange, auditId) => {
+      const text = await registry.metrics();
+      exchange.respond(200, ['content-type', registry.contentType, 'audit-id', auditId], text);
     });
   }
   return undefined;

@@ -1,6 +1,7 @@
 import type { AccessAttributes, AccessDecision, AccessRequest } from '../kube/access.ts';
 import type { RequestInfo } from '../kube/request-info.ts';
 import { StatusError } from '../kube/status.ts';
+import type { StatusDetails } from '../kube/status.ts';
 import { SYSTEM_MASTERS } from '../kube/user-info.ts';
 import type { UserInfo } from '../kube/user-info.ts';
 import type { AccessReviewer } from '../hub/subject-access-review.ts';
@@ -12,10 +13,23 @@ export interface AuthorizerOptions {
 }
 
 export interface Authorizer {
-  /** Throws Forbidden (403), or InternalError (500) where the hub could not be asked: never lets through on doubt. */
-  authorize(user: UserInfo, info: RequestInfo, signal: AbortSignal): Promise<void> | undefined;
+  /**
+   * Throws AccessDenied (403), or InternalError (500) where the hub could not be asked: never lets through on doubt.
+   * Gives the hub's reason to allow; undefined where it was not asked.
+   */
+  authorize(user: UserInfo, info: RequestInfo, signal: AbortSignal): Promise<string> | undefined;
   /** The same for something that a request asks for beside itself, as to act as somebody else. */
-  check(user: UserInfo, attributes: AccessAttributes, signal: AbortSignal): Promise<void> | undefined;
+  check(user: UserInfo, attributes: AccessAttributes, signal: AbortSignal): Promise<unknown> | undefined;
+}
+
+/** The hub said no. */
+export class AccessDenied extends StatusError {
+  /** The hub's reason, for people; it may be empty. */
+  readonly reason: string;
+  constructor(message: string, { details, reason }: { details: StatusDetails; reason: string }) {
+    super('Forbidden', message, { details });
+    this.reason = reason;
+  }
 }
 
 /** system:masters, then the always-allowed paths, then a SubjectAccessReview (apiserver options/authorization.go). */
@@ -25,7 +39,7 @@ export function createAuthorizer({ reviewer, alwaysAllowPaths }: AuthorizerOptio
   const alwaysAllowed = (info: RequestInfo) =>
     !info.isResourceRequest &&
     (exact.has(info.path) || prefixes.some((prefix) => info.path.startsWith(prefix)));
-  const check: Authorizer['check'] = (user, attributes, signal) =>
+  const check = (user: UserInfo, attributes: AccessAttributes, signal: AbortSignal) =>
     // kube-aggregator's probe comes as system:masters: a slow or denied review must not make the APIService flap.
     user.groups.includes(SYSTEM_MASTERS) ? undefined : review(reviewer, { user, attributes }, signal);
   return {
@@ -35,7 +49,11 @@ export function createAuthorizer({ reviewer, alwaysAllowPaths }: AuthorizerOptio
   };
 }
 
-async function review(reviewer: AccessReviewer, request: AccessRequest, signal: AbortSignal): Promise<void> {
+async function review(
+  reviewer: AccessReviewer,
+  request: AccessRequest,
+  signal: AbortSignal,
+): Promise<string> {
   let decision: AccessDecision;
   try {
     decision = await reviewer.review(request, signal);
@@ -43,6 +61,7 @@ async function review(reviewer: AccessReviewer, request: AccessRequest, signal: 
     throw new StatusError('InternalError', 'Internal Server Error', { cause: error });
   }
   if (!decision.allowed) throw forbidden(request, decision.reason);
+  return decision.reason;
 }
 
 /** The attributes that are asked about: the same as the hub's own RBAC sees for this request. */
@@ -64,14 +83,13 @@ export function attributesOf(info: RequestInfo): AccessAttributes {
 }
 
 /** The text of apiserver's responsewriters/errors.go, which people and programs search for. */
-function forbidden({ user, attributes }: AccessRequest, reason: string): StatusError {
+function forbidden({ user, attributes }: AccessRequest, reason: string): AccessDenied {
   const because = reason ? `: ${reason}` : '';
   if (attributes.type === 'non-resource') {
     const { verb, path } = attributes.nonResource;
-    return new StatusError(
-      'Forbidden',
+    return new AccessDenied(
       `forbidden: User ${quote(user.name)} cannot ${verb} path ${quote(path)}${because}`,
-      { details: {} },
+      { details: {}, reason },
     );
   }
   const { verb, group, resource, subresource, namespace, name } = attributes.resource;
@@ -79,10 +97,9 @@ function forbidden({ user, attributes }: AccessRequest, reason: string): StatusE
   const subject = group ? `${resource}.${group}` : resource;
   const where = namespace ? `in the namespace ${quote(namespace)}` : 'at the cluster scope';
   const named = name ? `${subject} ${quote(name)}` : subject;
-  return new StatusError(
-    'Forbidden',
+  return new AccessDenied(
     `${named} is forbidden: User ${quote(user.name)} cannot ${verb} resource ${quote(kind)} in API group ${quote(group)} ${where}${because}`,
-    { details: { ...(name ? { name } : {}), ...(group ? { group } : {}), kind: resource } },
+    { details: { ...(name ? { name } : {}), ...(group ? { group } : {}), kind: resource }, reason },
   );
 }
 

@@ -17,7 +17,8 @@ abstract class Http1Base {
   readonly connection: ClientConnection;
   readonly body: Readable | undefined;
   protected readonly request: IncomingMessage;
-  protected answered: number | undefined;
+  #answered: number | undefined;
+  #onHead: ((status: number) => void) | undefined;
   readonly #endListeners: (() => void)[] = [];
   #controller: AbortController | undefined;
   #ended = false;
@@ -36,6 +37,19 @@ abstract class Http1Base {
     this.#controller ??= new AbortController();
     if (this.#ended) this.#controller.abort(new Error('the caller went away'));
     return this.#controller.signal;
+  }
+
+  protected get answered(): number | undefined {
+    return this.#answered;
+  }
+
+  protected set answered(status: number | undefined) {
+    this.#answered = status;
+    if (status !== undefined) this.#onHead?.(status);
+  }
+
+  onHead(listener: (status: number) => void): void {
+    this.#onHead = listener;
   }
 
   onEnd(listener: () => void): void {

@@ -21,6 +21,7 @@ export class Http2Exchange implements Exchange {
   #ended = false;
   #status: number | undefined;
   #response: Http2ServerResponse | undefined;
+  #onHead: ((status: number) => void) | undefined;
 
   constructor(options: {
     stream: ServerHttp2Stream;
@@ -68,9 +69,14 @@ export class Http2Exchange implements Exchange {
     else this.#endListeners.push(listener);
   }
 
+  onHead(listener: (status: number) => void): void {
+    this.#onHead = listener;
+  }
+
   respond(status: number, headers: HeaderLines, body?: string | Uint8Array): void {
     if (this.#gone()) return;
     this.#status = status;
+    this.#onHead?.(status);
     const empty = body === undefined || body.length === 0 || this.method === 'HEAD';
     this.#stream.respond([':status', String(status), ...headers], { endStream: empty });
     if (!empty) this.#stream.end(body);
@@ -83,6 +89,7 @@ export class Http2Exchange implements Exchange {
       return;
     }
     this.#status = status;
+    this.#onHead?.(status);
     const stream = this.#stream;
     if (trailers) stream.once('wantTrailers', () => sendTrailers(stream, trailers()));
     stream.respond([':status', String(status), ...headers], { waitForTrailers: trailers !== undefined });

@@ -1,11 +1,14 @@
 import type { RequestInfo } from '../kube/request-info.ts';
 import type { UserInfo } from '../kube/user-info.ts';
+import type { RequestAudit } from './audit-record.ts';
 
 /** What was found out about a request before anything answers it: who asks, and what was authorized. */
 export interface RequestContext {
   readonly user: UserInfo;
   readonly requestInfo: RequestInfo;
   readonly auditId: string;
+  /** Whoever decodes a body or makes an answer tells it; undefined where nothing is written of the request. */
+  readonly audit?: RequestAudit | undefined;
 }
 
 // Keyed by Node's request object: fastify hands that through unchanged, whichever protocol it came by.

@@ -62,7 +62,14 @@ describe('defaults', () => {
       userAgent: 'cluster-gateway',
       featureGates: new Map(),
       inFlight: { readOnly: 400, mutating: 200, longRunning: 10_000 },
-      auditLogPath: undefined,
+      audit: {
+        policyFile: undefined,
+        logPath: undefined,
+        maxAgeDays: 366,
+        maxBackups: 100,
+        maxBytes: 100 * 1024 * 1024,
+        compress: false,
+      },
       verbosity: 0,
     });
   });

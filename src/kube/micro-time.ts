@@ -1,0 +1,33 @@
+/**
+ * The wall clock in milliseconds since the epoch, with microseconds behind the point. Within a millisecond of
+ * `Date.now()`, and never running backwards between two steps of that clock.
+ */
+export function preciseNow(): number {
+  const wall = Date.now();
+  const precise = offset + performance.now();
+  // The wall clock was set: follow it.
+  if (precise < wall || precise >= wall + 1) {
+    if (Math.abs(precise - wall) > 2) {
+      offset = wall - performance.now();
+      return wall;
+    }
+  }
+  return precise;
+}
+
+let offset = performance.timeOrigin;
+
+/** As metav1.MicroTime is written: RFC 3339 in UTC, six digits behind the second. `epochMs` may have a fraction. */
+export function formatMicroTime(epochMs: number): string {
+  const micros = Math.floor(epochMs * 1000);
+  const second = Math.floor(micros / 1_000_000);
+  if (second !== lastSecond) {
+    lastSecond = second;
+    lastText = new Date(second * 1000).toISOString().slice(0, 19);
+  }
+  return `${lastText}.${String(micros - second * 1_000_000).padStart(6, '0')}Z`;
+}
+
+// Many events fall into the same second.
+let lastSecond = Number.NaN;
+let lastText = '';
