@@ -217,8 +217,8 @@ class TrackedRequest {
       });
     } else if (status) {
       const stage = this.#panicked ? 'Panic' : 'ResponseComplete';
-      // Where the head was out already, the code is that of the head, and the answer was cut.
-      audit.responseStatus(code === status.code ? status : { ...status, code });
+      // Where the head was out already, its code counts, and the answer was cut; but for a fault of ours.
+      audit.responseStatus(this.#panicked ? status : { ...status, code });
       audit.complete(stage, code);
     } else audit.complete('ResponseComplete', code);
   }

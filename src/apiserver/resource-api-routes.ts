@@ -109,6 +109,7 @@ async function serveWatch(
       // From here on the answer is a stream of lines, which fastify has no part in.
       reply.hijack();
       writeHead(response, { ...reply.getHeaders(), 'content-type': 'application/json' });
+      requestContext(request.raw).audit?.responseStarted(200);
     },
   });
   // The answer was taken over: fastify waits for nothing more.

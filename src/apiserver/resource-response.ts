@@ -7,6 +7,7 @@ import type { QueryParameters } from '../kube/query.ts';
 import { parseQuery, splitTarget } from '../kube/query.ts';
 import type { Status } from '../kube/status.ts';
 import { accepts, isPretty, negotiate } from './negotiation.ts';
+import { requestContext } from './request-context.ts';
 
 const gzip = promisify(gzipCallback);
 /** Below this compressing costs more than it saves (apiserver responsewriters/writers.go). */
@@ -33,6 +34,7 @@ export async function sendObject(
   value: object,
   format: 'json' | 'yaml' = 'json',
 ): Promise<FastifyReply> {
+  requestContext(request.raw).audit?.responseObject(value);
   void reply.header('content-type', `application/${format}`);
   return sendBody({ request, reply }, Buffer.from(encode(value, format, request)));
 }
@@ -61,6 +63,7 @@ export function sendStatus(
   { request, reply }: { request: FastifyRequest; reply: FastifyReply },
   status: Status,
 ): FastifyReply {
+  requestContext(request.raw).audit?.responseStatus(status);
   const format = formatOfErrors(request);
   void reply.code(status.code).headers({
     'content-type': `application/${format}`,
@@ -86,6 +89,26 @@ export function sendText(reply: FastifyReply, code: number, text: string): Fasti
     .code(code)
     .headers({ 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' })
     .send(Buffer.from(text));
+}
+
+/** Bytes of all warnings of one answer (apimachinery util/net, RFC 9110 has no limit, and clients do). */
+const maxWarnings = 4 * 1024;
+
+/** `Warning: 299 - "…"`, one line each: kubectl shows them. */
+export function addWarnings(reply: FastifyReply, texts: readonly string[]): void {
+  let left = maxWarnings;
+  const lines = [...new Set(texts)].flatMap((text) => {
+    const line = `299 - "${warningText(text)}"`;
+    left -= line.length;
+    return left < 0 ? [] : [line];
+  });
+  if (lines.length > 0) void reply.header('warning', lines);
+}
+
+/** Quoted as RFC 9110 5.6.4 has it, in UTF-8, without control characters. */
+function warningText(text: string): string {
+  const printable = text.slice(0, 256).replaceAll(/\p{C}/gu, '?').replaceAll(/["\\]/g, '\\$&');
+  return Buffer.from(printable, 'utf8').toString('latin1');
 }
 
 /** A document that is made once, and known by the hash of its bytes. */
