@@ -4,6 +4,10 @@ export const CREDENTIAL_TYPE_LABEL = 'cluster.core.oam.dev/cluster-credential-ty
 export const ENDPOINT_TYPE_LABEL = 'cluster.core.oam.dev/cluster-endpoint-type';
 export const HEALTHY_ANNOTATION = 'status.cluster.core.oam.dev/healthy';
 export const HEALTHY_REASON_ANNOTATION = 'status.cluster.core.oam.dev/healthy-reason';
+export const ALIAS_ANNOTATION = 'cluster.core.oam.dev/cluster-alias';
+
+/** The name that stands for the hub itself: no cluster can be registered under it. */
+export const LOCAL_CLUSTER = 'local';
 
 /** How a cluster's certificate is judged. `none`: the Secret has no CA, and the connection is not verified. */
 export type ServerTrust =
@@ -42,9 +46,18 @@ export type Credential =
     }
   | { readonly type: 'Dynamic'; readonly exec: Redacted<ExecConfig>; readonly fingerprint: string };
 
+/** What the last health check found. */
+export interface ClusterHealth {
+  readonly healthy: boolean;
+  /** For people; empty where there is none. */
+  readonly reason: string;
+}
+
 /** What is known of a registered cluster, whether it can be used or not. */
 export interface ClusterFacts {
   readonly name: string;
+  /** Another name, for people; empty where there is none. */
+  readonly alias: string;
   readonly creationTimestamp: string | undefined;
   readonly resourceVersion: string;
   /** Labels that are the user's own. */
@@ -52,9 +65,11 @@ export interface ClusterFacts {
   /** As written; may be a value that nobody knows. */
   readonly credentialType: string;
   readonly endpointType: string;
+  /** Whether the type of the endpoint is written down, or is the default. */
+  readonly hasEndpointType: boolean;
   /** As the endpoint is written, for people; undefined when there is none. */
   readonly endpointUrl: string | undefined;
-  readonly health: { readonly healthy: boolean; readonly reason: string } | undefined;
+  readonly health: ClusterHealth | undefined;
 }
 
 export interface Cluster extends ClusterFacts {

@@ -10,11 +10,13 @@ function dynamicCluster(script: string, name = 'c'): Cluster {
   return {
     type: 'accepted',
     name,
+    alias: '',
     creationTimestamp: undefined,
     resourceVersion: '1',
     labels: {},
     credentialType: 'Dynamic',
     endpointType: 'Const',
+    hasEndpointType: false,
     endpointUrl: 'https://x',
     health: undefined,
     endpoint: {

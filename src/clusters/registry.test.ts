@@ -1,82 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import { silentLog } from '../base/log.ts';
 import type { Closable } from '../base/scope.ts';
-import type { HubClient, HubRequest } from '../hub/client.ts';
-import { StatusError, notFound } from '../kube/status.ts';
-import { createSecretRegistry } from './registry.ts';
-import type { ClusterRegistry } from './registry.ts';
+import { StatusError } from '../kube/status.ts';
+import { clusterFromSecret } from './secret-cluster.ts';
+import { secretFrom } from './secret.ts';
+import { SecretsHub, secret, startRegistry, untilVersion } from './testing/secrets-hub.ts';
 
-type Answer = () => Promise<unknown>;
-
-/** A hub in memory: lists are empty, the test answers single GETs and tells events. */
-class ScriptedHub implements HubClient {
-  gets = 0;
-  answer: Answer = () => Promise.reject(notFound({ group: '', resource: 'secrets' }, 'x'));
-  readonly connections = 0;
-  readonly #events: unknown[] = [];
-  #wake: (() => void) | undefined;
-
-  request({ path }: HubRequest): Promise<unknown> {
-    if (path.endsWith('/secrets')) return Promise.resolve({ metadata: { resourceVersion: '1' }, items: [] });
-    this.gets += 1;
-    return this.answer();
-  }
-
-  async *watch({ signal }: { signal: AbortSignal }): AsyncIterable<unknown> {
-    signal.addEventListener('abort', () => this.#wake?.());
-    while (!signal.aborted) {
-      const event = this.#events.shift();
-      if (event !== undefined) yield event;
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-  }
-
-  tell(type: string, object: unknown): void {
-    this.#events.push({ type, object });
-    this.#wake?.();
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  destroy(): void {}
-}
-
-const secret = (
-  name: string,
-  resourceVersion: string,
-  labels: Record<string, string> = { 'cluster.core.oam.dev/cluster-credential-type': 'ServiceAccountToken' },
-) => ({
-  metadata: { name, namespace: 'ns', resourceVersion, labels },
-  data: {
-    endpoint: Buffer.from('https://10.0.0.1').toString('base64'),
-    token: Buffer.from('t').toString('base64'),
-  },
-});
-
-let open: (ClusterRegistry & Closable) | undefined;
+let open: Closable | undefined;
 afterEach(() => open?.close());
 
-async function start() {
-  const hub = new ScriptedHub();
-  open = createSecretRegistry({ client: hub, namespace: 'ns', requireCa: false, log: silentLog });
-  await open.synced(AbortSignal.timeout(1000));
-  return { hub, registry: open };
+async function start(hub?: SecretsHub) {
+  const started = await startRegistry(hub);
+  open = started.registry;
+  return started;
 }
+
+/** How many single Secrets were asked for. */
+const gets = ({ requests }: SecretsHub) =>
+  requests.filter(({ method, path }) => method === 'GET' && !path.endsWith('/secrets')).length;
 
 const soon = () => AbortSignal.timeout(2000);
 
 describe('a name that is not known yet', () => {
   test('is asked for once, however many wait for it, and used at once', async () => {
     const { hub, registry } = await start();
-    hub.answer = async () => {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      return secret('c', '7');
-    };
+    hub.hold();
+    hub.put('c');
+    hub.before = () => sleep(20);
     const found = await Promise.all(Array.from({ length: 200 }, () => registry.find('c', soon())));
     expect(found.map((record) => record?.type)).toEqual(Array.from({ length: 200 }, () => 'accepted'));
-    expect(hub.gets).toBe(1);
+    expect(gets(hub)).toBe(1);
     expect(registry.get('c')?.type).toBe('accepted');
   });
 
@@ -84,44 +37,91 @@ describe('a name that is not known yet', () => {
     const { hub, registry } = await start();
     expect(await registry.find('c', soon())).toBeUndefined();
     expect(await registry.find('c', soon())).toBeUndefined();
-    expect(hub.gets).toBe(1);
+    expect(gets(hub)).toBe(1);
   });
 
   test('is no cluster without the label', async () => {
     const { hub, registry } = await start();
-    hub.answer = () => Promise.resolve(secret('helm', '7', {}));
+    hub.put('helm', { labels: {} });
     expect(await registry.find('helm', soon())).toBeUndefined();
   });
 
   test('made-up names are no load on the hub', async () => {
     const { hub, registry } = await start();
     for (let i = 0; i < 500; i += 1) await registry.find(`made-up-${i}`, soon());
-    expect(hub.gets).toBeLessThan(100);
+    expect(gets(hub)).toBeLessThan(100);
   });
 
   test('an answer that comes after the deletion does not bring the cluster back', async () => {
     const { hub, registry } = await start();
     const late = Promise.withResolvers<unknown>();
-    hub.answer = () => late.promise;
+    hub.before = () => late.promise;
     const finding = registry.find('c', soon());
-    const deleted = new Promise<void>((resolve) => {
-      registry.subscribe((change) => {
-        if (change.type === 'changed' && !change.record) resolve();
-      });
-    });
-    hub.tell('ADDED', secret('c', '7'));
-    hub.tell('DELETED', secret('c', '8'));
-    await deleted;
-    late.resolve(secret('c', '7'));
+    const old = hub.put('c');
+    hub.delete('c');
+    await untilVersion(registry, '102');
+    late.resolve(old);
     expect(await finding).toBeUndefined();
     expect(registry.get('c')).toBeUndefined();
   });
 
   test('a hub that cannot be asked is a 503, and asked again by the next request', async () => {
     const { hub, registry } = await start();
-    hub.answer = () => Promise.reject(new StatusError('InternalError', 'etcd is down'));
+    hub.hold();
+    hub.put('c');
+    hub.before = () => Promise.reject(new StatusError('InternalError', 'etcd is down'));
     await expect(registry.find('c', soon())).rejects.toMatchObject({ status: { code: 503 } });
-    hub.answer = () => Promise.resolve(secret('c', '7'));
+    hub.before = undefined;
     expect((await registry.find('c', soon()))?.type).toBe('accepted');
+  });
+});
+
+describe('what the hub says ahead of the watch', () => {
+  const cluster = (name: string, version: string, alias: string) =>
+    clusterFromSecret(
+      secretFrom(secret(name, version, { annotations: { 'cluster.core.oam.dev/cluster-alias': alias } })),
+      { requireCa: false },
+    );
+
+  async function startWith(name: string) {
+    const hub = new SecretsHub();
+    hub.put(name);
+    return start(hub);
+  }
+
+  test('is given at once, until the watch is as new', async () => {
+    const { hub, registry } = await startWith('c');
+    registry.learn(cluster('c', '110', 'learned'));
+    expect(registry.get('c')?.alias).toBe('learned');
+    expect((await registry.find('c', soon()))?.alias).toBe('learned');
+    for (let i = 0; i < 8; i += 1) hub.put('other');
+    await untilVersion(registry, '109');
+    expect(registry.get('c')?.alias).toBe('learned');
+    hub.delete('c');
+    await untilVersion(registry, '110');
+    expect(registry.get('c')).toBeUndefined();
+  });
+
+  test('is nothing new to a watch that is newer', async () => {
+    const { hub, registry } = await startWith('c');
+    hub.put('c');
+    await untilVersion(registry, '102');
+    registry.learn(cluster('c', '102', 'late'));
+    registry.learn(cluster('c', '99', 'later'));
+    expect(registry.get('c')?.alias).toBe('');
+  });
+
+  test('an older answer that comes later changes nothing', async () => {
+    const { registry } = await startWith('c');
+    registry.learn(cluster('c', '112', 'newer'));
+    registry.learn(cluster('c', '111', 'older'));
+    expect(registry.get('c')?.alias).toBe('newer');
+  });
+
+  test('is kept for a bounded number of names', async () => {
+    const { registry } = await start();
+    for (let i = 0; i < 5000; i += 1) registry.learn(cluster(`c-${i}`, '110', 'learned'));
+    const kept = Array.from({ length: 5000 }, (_, i) => registry.get(`c-${i}`)).filter(Boolean);
+    expect(kept).toHaveLength(1000);
   });
 });

@@ -7,13 +7,14 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import type { HubClient } from '../hub/client.ts';
 import { createInformer } from '../hub/informer.ts';
 import type { Informer } from '../hub/informer.ts';
+import { compareResourceVersions } from '../kube/resource-version.ts';
 import { StatusError } from '../kube/status.ts';
+import type { ClusterSecrets } from './cluster-secrets.ts';
 import { CREDENTIAL_TYPE_LABEL } from './cluster.ts';
 import type { ClusterRecord } from './cluster.ts';
 import { clusterFromSecret } from './secret-cluster.ts';
 import type { SecretClusterOptions } from './secret-cluster.ts';
 import { secretFrom } from './secret.ts';
-import type { Secret } from './secret.ts';
 
 /**
  * What changed. `changed`: one cluster is new, different, or gone (no record). `replaced`: a new list has taken the
@@ -34,6 +35,8 @@ export interface ClusterRegistry {
   get(name: string): ClusterRecord | undefined;
   /** Asks the hub once for a name that is not known yet, so that a Secret works as soon as it is written. */
   find(name: string, signal: AbortSignal): Promise<ClusterRecord | undefined>;
+  /** Takes what the hub itself has just said of a cluster, ahead of the watch: `get` and `find` give it from now on. */
+  learn(record: ClusterRecord): void;
   list(): readonly ClusterRecord[];
   readonly resourceVersion: string;
   readonly hasSynced: boolean;
@@ -43,14 +46,16 @@ export interface ClusterRegistry {
 
 export interface SecretRegistryOptions extends SecretClusterOptions {
   readonly client: HubClient;
+  /** Of the same hub and namespace. */
+  readonly secrets: ClusterSecrets;
   readonly namespace: string;
   readonly log: Log;
 }
 
 /** Names that were just asked for in vain are not asked for again within this time; their Secret's event still counts. */
 const unknownTtlMs = 1_000;
-/** Found by a live GET before the watch told of it: it is kept until the watch does, or this long. */
-const foundTtlMs = 5_000;
+/** What the hub said before the watch did is kept until the watch is as new, or this long: the watch may be broken. */
+const aheadTtlMs = 15_000;
 
 /** Clusters from labelled Secrets of one namespace, kept current by a watch. */
 export function createSecretRegistry(options: SecretRegistryOptions): ClusterRegistry & Closable {
@@ -60,11 +65,9 @@ export function createSecretRegistry(options: SecretRegistryOptions): ClusterReg
 class SecretRegistry implements ClusterRegistry, Closable {
   readonly #options: SecretRegistryOptions;
   readonly #informer: Informer<ClusterRecord>;
-  readonly #found = new LRUCache<string, ClusterRecord>({ max: 1000, ttl: foundTtlMs });
+  readonly #ahead = new LRUCache<string, ClusterRecord>({ max: 1000, ttl: aheadTtlMs });
   readonly #unknown = new LRUCache<string, true>({ max: 10_000, ttl: unknownTtlMs });
   readonly #flights = new SingleFlight<ClusterRecord | undefined>();
-  /** Names that are being asked for and of which no event has come since: an event is newer than the answer. */
-  readonly #asking = new Set<string>();
   // Callers who make names up must not become a load on the hub.
   readonly #liveGets = new TokenBucket({ perSecond: 20, burst: 50 });
 
@@ -80,9 +83,7 @@ class SecretRegistry implements ClusterRegistry, Closable {
     });
     this.#informer.subscribe((event) => {
       if (event.type === 'replaced' || event.type === 'advanced') return;
-      this.#found.delete(event.name);
       this.#unknown.delete(event.name);
-      this.#asking.delete(event.name);
     });
   }
 
@@ -91,7 +92,21 @@ class SecretRegistry implements ClusterRegistry, Closable {
   }
 
   get(name: string): ClusterRecord | undefined {
-    return this.#informer.get(this.#options.namespace, name) ?? this.#found.get(name);
+    const ahead = this.#ahead.get(name);
+    if (ahead && this.#isAhead(ahead)) return ahead;
+    return this.#informer.get(this.#options.namespace, name);
+  }
+
+  learn(record: ClusterRecord): void {
+    // Of two answers the newer one stands, whichever came first.
+    const ahead = this.#ahead.get(record.name);
+    if (ahead && compareResourceVersions(ahead.resourceVersion, record.resourceVersion) > 0) return;
+    if (this.#isAhead(record)) this.#ahead.set(record.name, record);
+  }
+
+  /** Whether the watch has yet to come to this state. Once it has, it alone says what is, above all that nothing is. */
+  #isAhead({ resourceVersion }: ClusterRecord): boolean {
+    return compareResourceVersions(resourceVersion, this.#informer.resourceVersion) > 0;
   }
 
   list(): readonly ClusterRecord[] {
@@ -131,27 +146,18 @@ class SecretRegistry implements ClusterRegistry, Closable {
 
   async #ask(name: string): Promise<ClusterRecord | undefined> {
     if (!this.#liveGets.take()) return undefined;
-    this.#asking.add(name);
-    const secret = await this.#liveGet(name);
-    // The watch was faster: what it told stands, above all that the Secret is gone.
-    if (!this.#asking.delete(name)) return this.get(name);
-    if (secret?.metadata.labels?.[CREDENTIAL_TYPE_LABEL] === undefined) {
-      this.#unknown.set(name, true);
-      return undefined;
-    }
-    const record = clusterFromSecret(secret, this.#options);
-    this.#found.set(name, record);
-    return record;
+    const record = await this.#liveGet(name);
+    if (record) this.learn(record);
+    else this.#unknown.set(name, true);
+    // The watch may have been faster: what it told stands, above all that the Secret is gone.
+    return this.get(name);
   }
 
-  async #liveGet(name: string): Promise<Secret | undefined> {
-    const { client, log } = this.#options;
-    const path = `${this.#secretsPath}/${encodeURIComponent(name)}`;
+  async #liveGet(name: string): Promise<ClusterRecord | undefined> {
+    const { secrets, log } = this.#options;
     try {
-      return secretFrom(await client.request({ method: 'GET', path, signal: AbortSignal.timeout(5_000) }));
+      return await secrets.get(name, AbortSignal.timeout(5_000));
     } catch (error) {
-      if (error instanceof StatusError && error.status.code === 404) return undefined;
-      this.#asking.delete(name);
       log.warn({ cluster: name, reason: errorText(error) }, 'cannot ask the hub for a cluster');
       const message = `the hub cannot be asked for cluster ${JSON.stringify(name)}`;
       throw new StatusError('ServiceUnavailable', message, { cause: error });

@@ -16,18 +16,25 @@ beforeAll(async () => {
 });
 
 interface Given {
+  name?: string;
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
   data: Record<string, string>;
   requireCa?: boolean;
 }
 
-function convert({ labels = {}, annotations = {}, data, requireCa = false }: Given): ClusterRecord {
+function convert({
+  name = 'c',
+  labels = {},
+  annotations = {},
+  data,
+  requireCa = false,
+}: Given): ClusterRecord {
   const encoded = Object.fromEntries(
     Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
   );
   const secret = {
-    metadata: { name: 'c', resourceVersion: '7', labels, annotations },
+    metadata: { name, resourceVersion: '7', labels, annotations },
     data: encoded,
   };
   return clusterFromSecret(secretFrom(secret), { requireCa });
@@ -118,6 +125,44 @@ describe('a cluster from a Secret', () => {
       reason: 'MyReason',
     });
   });
+
+  // strconv.ParseBool's words, and no others.
+  test.each([
+    ['1', true],
+    ['t', true],
+    ['TRUE', true],
+    ['0', false],
+    ['f', false],
+    ['False', false],
+  ])('the annotation %s is health %s', (text, healthy) => {
+    const annotations = { 'status.cluster.core.oam.dev/healthy': text };
+    const { health } = convert({ labels: token, annotations, data: { endpoint, token: 't' } });
+    expect(health).toEqual({ healthy, reason: '' });
+  });
+
+  test.each(['yes', 'tRUE', '', ' true', '2'])('health %j is unhealthy, and says why', (text) => {
+    const annotations = {
+      'status.cluster.core.oam.dev/healthy': text,
+      'status.cluster.core.oam.dev/healthy-reason': 'MyReason',
+    };
+    const { health } = convert({ labels: token, annotations, data: { endpoint, token: 't' } });
+    expect(health).toEqual({
+      healthy: false,
+      reason: 'the annotation status.cluster.core.oam.dev/healthy is neither true nor false',
+    });
+  });
+
+  test('the alias, and whether the type of the endpoint is written down', () => {
+    const data = { endpoint, token: 't' };
+    expect(convert({ labels: token, data })).toMatchObject({ alias: '', hasEndpointType: false });
+    const labels = { ...token, 'cluster.core.oam.dev/cluster-endpoint-type': 'Const' };
+    const annotations = { 'cluster.core.oam.dev/cluster-alias': 'Production' };
+    expect(convert({ labels, annotations, data })).toMatchObject({
+      alias: 'Production',
+      hasEndpointType: true,
+      endpointType: 'Const',
+    });
+  });
 });
 
 describe('a Secret that is no usable cluster', () => {
@@ -135,6 +180,11 @@ describe('a Secret that is no usable cluster', () => {
         data: { endpoint, token: 't' },
       }),
       'UnsupportedEndpointType',
+    ],
+    [
+      'the name of the hub itself',
+      () => ({ name: 'local', labels: token, data: { endpoint, token: 't' } }),
+      'ReservedName',
     ],
     ['no endpoint', () => ({ labels: token, data: { token: 't' } }), 'MissingEndpoint'],
     ['an empty endpoint', () => ({ labels: token, data: { endpoint: '\n', token: 't' } }), 'MissingEndpoint'],

@@ -3,13 +3,16 @@ import { z } from 'zod';
 import { errorText } from '../base/failure.ts';
 import { Redacted } from '../base/redacted.ts';
 import {
+  ALIAS_ANNOTATION,
   CREDENTIAL_TYPE_LABEL,
   ENDPOINT_TYPE_LABEL,
   HEALTHY_ANNOTATION,
   HEALTHY_REASON_ANNOTATION,
+  LOCAL_CLUSTER,
 } from './cluster.ts';
 import type {
   ClusterFacts,
+  ClusterHealth,
   ClusterRecord,
   Credential,
   Endpoint,
@@ -39,6 +42,7 @@ class Rejection extends Error {
 export function clusterFromSecret(secret: Secret, options: SecretClusterOptions): ClusterRecord {
   const facts = factsOf(secret);
   try {
+    checkName(facts.name);
     const endpoint = endpointOf(secret, facts, options);
     const credential = credentialOf(secret, facts);
     return {
@@ -57,9 +61,9 @@ export function clusterFromSecret(secret: Secret, options: SecretClusterOptions)
 function factsOf({ metadata, data }: Secret): ClusterFacts {
   const labels = metadata.labels ?? {};
   const annotations = metadata.annotations ?? {};
-  const healthy = annotations[HEALTHY_ANNOTATION];
   return {
     name: metadata.name,
+    alias: annotations[ALIAS_ANNOTATION] ?? '',
     creationTimestamp: metadata.creationTimestamp ?? undefined,
     resourceVersion: metadata.resourceVersion ?? '',
     labels: Object.fromEntries(
@@ -67,12 +71,25 @@ function factsOf({ metadata, data }: Secret): ClusterFacts {
     ),
     credentialType: labels[CREDENTIAL_TYPE_LABEL] ?? '',
     endpointType: labels[ENDPOINT_TYPE_LABEL] ?? 'Const',
+    hasEndpointType: labels[ENDPOINT_TYPE_LABEL] !== undefined,
     endpointUrl: endpointText(data.endpoint?.reveal()),
-    health:
-      healthy === undefined
-        ? undefined
-        : { healthy: /^(?:1|t|true)$/i.test(healthy), reason: annotations[HEALTHY_REASON_ANNOTATION] ?? '' },
+    health: healthOf(annotations),
   };
+}
+
+/** What Go's strconv.ParseBool takes. Anything else is unhealthy: whoever wrote it may have meant either. */
+function healthOf(annotations: Readonly<Record<string, string>>): ClusterHealth | undefined {
+  const text = annotations[HEALTHY_ANNOTATION];
+  if (text === undefined) return undefined;
+  const reason = annotations[HEALTHY_REASON_ANNOTATION] ?? '';
+  if (/^(?:1|t|T|TRUE|true|True)$/.test(text)) return { healthy: true, reason };
+  if (/^(?:0|f|F|FALSE|false|False)$/.test(text)) return { healthy: false, reason };
+  return { healthy: false, reason: `the annotation ${HEALTHY_ANNOTATION} is neither true nor false` };
+}
+
+function checkName(name: string): void {
+  if (name === LOCAL_CLUSTER)
+    throw new Rejection('ReservedName', `the name ${LOCAL_CLUSTER} stands for the hub itself`);
 }
 
 const endpointText = (value: string | undefined) => value?.replace(/\r?\n$/, '');

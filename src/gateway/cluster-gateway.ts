@@ -76,11 +76,16 @@ function endpointOf(record: ClusterRecord) {
   return { type: record.endpointType };
 }
 
+/** Whether the cluster can be used, or why not. */
+export function acceptedConditionOf(record: ClusterRecord): ClusterGatewayCondition {
+  return record.type === 'accepted'
+    ? { type: 'Accepted', status: 'True', reason: 'Valid', message: '' }
+    : { type: 'Accepted', status: 'False', reason: record.reason, message: record.message };
+}
+
 function conditionsOf(record: ClusterRecord): ClusterGatewayCondition[] {
-  if (record.type === 'rejected') {
-    return [{ type: 'Accepted', status: 'False', reason: record.reason, message: record.message }];
-  }
-  const accepted = { type: 'Accepted', status: 'True', reason: 'Valid', message: '' } as const;
+  const accepted = acceptedConditionOf(record);
+  if (record.type === 'rejected') return [accepted];
   switch (record.endpoint.trust.type) {
     case 'ca':
       return [accepted, { type: 'ServerVerified', status: 'True', reason: 'OwnCA', message: '' }];

@@ -1,0 +1,47 @@
+import { WatchCache } from '../apiserver/watch-cache.ts';
+import type { ClusterRecord } from '../clusters/cluster.ts';
+import type { ClusterRegistry } from '../clusters/registry.ts';
+import type { KubeObject } from '../kube/object-meta.ts';
+
+export interface ClusterCacheOptions<T extends KubeObject> {
+  /** Shows a cluster; undefined where this kind does not. */
+  readonly show: (record: ClusterRecord) => T | undefined;
+  /** Objects that are always there. */
+  readonly fixed?: readonly T[];
+}
+
+export interface ClusterCache<T extends KubeObject> {
+  readonly cache: WatchCache<T>;
+  /** Ends the subscription to the registry. */
+  readonly destroy: () => void;
+}
+
+/**
+ * One object for each cluster, to list and to watch. Resource versions are those of the hub's Secrets, so a watch goes
+ * on at another replica, or after a restart, where it stopped.
+ */
+export function createClusterCache<T extends KubeObject>(
+  registry: Pick<ClusterRegistry, 'list' | 'subscribe'>,
+  { show, fixed = [] }: ClusterCacheOptions<T>,
+): ClusterCache<T> {
+  const cache = new WatchCache<T>();
+  const destroy = registry.subscribe((change) => {
+    if (change.type === 'replaced') {
+      const shown = registry.list().flatMap((record) => show(record) ?? []);
+      cache.replace([...fixed, ...shown], change.resourceVersion);
+      return;
+    }
+    if (change.type === 'advanced') {
+      cache.advance(change.resourceVersion);
+      return;
+    }
+    if (fixed.some(({ metadata }) => metadata.name === change.name)) {
+      cache.advance(change.resourceVersion);
+      return;
+    }
+    const object = change.record && show(change.record);
+    if (object) cache.upsert(object, change.resourceVersion);
+    else cache.remove(change.name, { resourceVersion: change.resourceVersion });
+  });
+  return { cache, destroy };
+}
