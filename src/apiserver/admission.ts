@@ -14,9 +14,13 @@ import { AccessDenied } from './authorizer.ts';
 import type { Authorizer } from './authorizer.ts';
 import type { Exchange } from './exchange.ts';
 import { asksForImpersonation, impersonatedUser } from './impersonation.ts';
+import { TooManyRequests } from './in-flight.ts';
 import type { InFlight, RequestClass } from './in-flight.ts';
 import type { RequestMetrics } from './metrics.ts';
+import { noteCaller } from './note-caller.ts';
+import { RequestDeadline, requestedTimeout, timeoutError } from './request-deadline.ts';
 import { respondStatus, statusErrorOf } from './status-response.ts';
+import { respondTryLater } from './try-later.ts';
 
 /** A request that was let in: what was checked is what is used from here on. */
 export interface Admitted {
@@ -27,11 +31,17 @@ export interface Admitted {
   readonly auditId: string;
   /** Undefined where nothing is written of the request. */
   readonly audit: RequestAudit | undefined;
+  /** Whoever knows that the request goes on starts it anew. Long-running requests have none any more. */
+  readonly deadline: Pick<RequestDeadline, 'restart'>;
 }
 
 /** Answers an admitted request. What it throws is answered as a Status. */
 export interface Route {
   readonly requestClass: RequestClass;
+  /** Served whatever the load: probes. */
+  readonly isExempt?: boolean;
+  /** Another server answers: `?timeout=` is for that one, which reads it itself. */
+  readonly isProxied?: boolean;
   readonly handle: (exchange: Exchange, admitted: Admitted) => void | Promise<void>;
 }
 
@@ -39,6 +49,8 @@ export interface AdmissionOptions {
   readonly authenticate: (exchange: Exchange) => Promise<AuthenticatedCaller>;
   readonly authorizer: Authorizer;
   readonly inFlight: InFlight;
+  /** Of requests that are not long-running (`--request-timeout`); default a minute, as kube-apiserver's. */
+  readonly requestTimeoutMs?: number;
   readonly metrics: RequestMetrics;
   /** Undefined: nothing is audited. */
   readonly audit: Audit | undefined;
@@ -74,12 +86,18 @@ async function admit(exchange: Exchange, tracked: TrackedRequest, options: Admis
   const user = tracked.impersonatedUser ?? caller.user;
   const route = options.route(info, exchange);
   tracked.routed(route.requestClass);
-  exchange.onEnd(options.inFlight.enter(route.requestClass, user));
-  const { audit, auditId } = tracked;
+  const isLongRunning = route.requestClass === 'longRunning';
+  const { audit, auditId, deadline } = tracked;
+  if (!isLongRunning && !route.isProxied) deadline.lower(requestedTimeout(exchange.target) ?? 0);
+  if (!route.isExempt) {
+    const place = options.inFlight.enter(route.requestClass, user, deadline);
+    exchange.onEnd(place instanceof Promise ? await place : place);
+  }
   const review = options.authorizer.authorize(user, info, exchange.signal);
   if (audit) await auditedReview(audit, review);
   else if (review) await review;
-  const answer = route.handle(exchange, { user, frontProxy, info, auditId, audit });
+  if (isLongRunning) deadline.lift();
+  const answer = route.handle(exchange, { user, frontProxy, info, auditId, audit, deadline });
   if (answer) await answer;
 }
 
@@ -103,9 +121,11 @@ async function authenticateCounted(
 ): Promise<AuthenticatedCaller> {
   try {
     const caller = await options.authenticate(exchange);
+    noteCaller(exchange, caller);
     options.metrics.countAuthentication('success');
     return caller;
   } catch (error) {
+    noteCaller(exchange, undefined);
     options.metrics.countAuthentication(error instanceof StatusError ? 'failure' : 'error');
     throw error;
   }
@@ -130,6 +150,7 @@ class TrackedRequest {
   audit: AuditRecord | undefined;
   impersonatedUser: UserInfo | undefined;
   readonly auditId: string;
+  readonly deadline: RequestDeadline;
   readonly #exchange: Exchange;
   readonly #options: AdmissionOptions;
   readonly #startedAt = performance.now();
@@ -144,6 +165,10 @@ class TrackedRequest {
     this.#exchange = exchange;
     this.#options = options;
     this.auditId = auditIdOf(exchange.headers);
+    this.deadline = new RequestDeadline(exchange, {
+      timeoutMs: options.requestTimeoutMs ?? 60_000,
+      onExpired: () => this.fail(timeoutError()),
+    });
     exchange.onEnd(() => this.#finish());
   }
 

@@ -6,6 +6,10 @@ import { presentedChain } from '../pki/presented-chain.ts';
 export class ClientConnection {
   readonly socket: TLSSocket;
   readonly remoteAddress: string;
+  /** By performance.now(). */
+  readonly openedAt = performance.now();
+  /** The most that any request over it has shown of who is at the other end; set by admission. */
+  caller: 'unknown' | 'authenticated' | 'frontProxy' = 'unknown';
   /** What authenticators found out about this connection; each under a key of its own, ended with the connection. */
   readonly facts = new Map<object, unknown>();
   #chain: readonly X509Certificate[] | undefined;

@@ -4,6 +4,7 @@ import { firstHeader } from '../base/header-lines.ts';
 import type { HeaderLines } from '../base/header-lines.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Exchange, NodePair, StreamedBody, UpgradeSide } from './exchange.ts';
+import type { ListenerLimits } from './listener-limits.ts';
 
 const hasBody = (headers: IncomingMessage['headers']) =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
@@ -39,6 +40,11 @@ abstract class Http1Base {
     return this.#controller.signal;
   }
 
+  cancel(reason: Error): void {
+    this.#controller ??= new AbortController();
+    this.#controller.abort(reason);
+  }
+
   protected get answered(): number | undefined {
     return this.#answered;
   }
@@ -69,10 +75,19 @@ abstract class Http1Base {
 export class Http1Exchange extends Http1Base implements Exchange {
   readonly isUpgrade = false;
   readonly #response: ServerResponse;
+  readonly #limits: ListenerLimits;
+  #streamed: Readable | undefined;
 
-  constructor(request: IncomingMessage, response: ServerResponse, connection: ClientConnection) {
-    super(request, connection);
+  constructor(options: {
+    request: IncomingMessage;
+    response: ServerResponse;
+    connection: ClientConnection;
+    limits: ListenerLimits;
+  }) {
+    super(options.request, options.connection);
+    const { response } = options;
     this.#response = response;
+    this.#limits = options.limits;
     response.on('error', () => {});
     response.on('close', () => this.end(response.writableFinished));
   }
@@ -86,6 +101,7 @@ export class Http1Exchange extends Http1Base implements Exchange {
     this.#writeHead(status, headers);
     this.#response.end(body);
     this.#endUnreadBody();
+    this.#cutWhenUnread();
   }
 
   stream(status: number, headers: HeaderLines, { body, trailers }: StreamedBody): void {
@@ -103,11 +119,23 @@ export class Http1Exchange extends Http1Base implements Exchange {
       if (trailers) response.addTrailers(pairs(trailers()));
       response.end();
       this.#endUnreadBody();
+      this.#cutWhenUnread();
     });
     body.pipe(response, { end: false });
+    this.#streamed = body;
+  }
+
+  finish(): void {
+    if (!this.#streamed || this.#response.destroyed) return;
+    this.#streamed.unpipe(this.#response);
+    this.#response.end();
+    this.#cutWhenUnread();
+    this.#streamed.destroy();
   }
 
   nodePair(): NodePair {
+    this.#cutWhenUnread();
+    if (this.body) this.#cutWhenSlow(this.body);
     return { request: this.request, response: this.#response };
   }
 
@@ -117,6 +145,27 @@ export class Http1Exchange extends Http1Base implements Exchange {
 
   abort(): void {
     this.request.socket.destroy();
+  }
+
+  closeConnectionAfter(): void {
+    this.#response.shouldKeepAlive = false;
+  }
+
+  /** As with HTTP/2: an answer that is complete and of which nothing moves. */
+  #cutWhenUnread(): void {
+    const response = this.#response;
+    if (response.writableFinished || response.destroyed) return;
+    response.removeAllListeners('timeout');
+    // The socket's time: bytes that the caller takes put it off, and the next request begins with its own.
+    response.setTimeout(this.#limits.unreadAnswerTimeoutMs, () => {
+      if (response.writableEnded) this.request.socket.destroy();
+      else this.#cutWhenUnread();
+    });
+  }
+
+  #cutWhenSlow(body: Readable): void {
+    const timer = setTimeout(() => this.request.socket.destroy(), this.#limits.bodyTimeoutMs);
+    for (const event of ['end', 'close']) body.once(event, () => clearTimeout(timer));
   }
 
   #gone(): boolean {
@@ -191,6 +240,10 @@ export class UpgradeExchange extends Http1Base implements Exchange {
     body.once('end', () => this.#endSoon(''));
   }
 
+  finish(): void {
+    this.#socket.end();
+  }
+
   nodePair(): NodePair {
     throw new Error('an upgrade has no response object');
   }
@@ -203,6 +256,9 @@ export class UpgradeExchange extends Http1Base implements Exchange {
   abort(): void {
     this.#socket.destroy();
   }
+
+  /** Nothing to do: no request follows one for an upgrade. */
+  closeConnectionAfter(): void {}
 
   #endSoon(body: string | Uint8Array): void {
     this.#socket.end(body);

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from
 import type { Readable } from 'node:stream';
 import type { HeaderLines } from '../base/header-lines.ts';
 import type { ClientConnection } from './client-connection.ts';
+import type { ListenerLimits } from './listener-limits.ts';
 import type { Exchange, NodePair, StreamedBody, UpgradeSide } from './exchange.ts';
 
 /** A request of an HTTP/2 connection, on Node's stream API: the compatibility API costs half again as much. */
@@ -16,11 +17,14 @@ export class Http2Exchange implements Exchange {
   readonly body: Readable | undefined;
   readonly #stream: ServerHttp2Stream;
   readonly #parsedHeaders: IncomingHttpHeaders;
+  readonly #limits: ListenerLimits;
+  readonly #closeConnection: () => void;
   readonly #endListeners: (() => void)[] = [];
   #controller: AbortController | undefined;
   #ended = false;
   #status: number | undefined;
   #response: Http2ServerResponse | undefined;
+  #streamed: Readable | undefined;
   #onHead: ((status: number) => void) | undefined;
 
   constructor(options: {
@@ -29,6 +33,8 @@ export class Http2Exchange implements Exchange {
     rawHeaders: readonly string[];
     endOfStream: boolean;
     connection: ClientConnection;
+    limits: ListenerLimits;
+    closeConnection: () => void;
   }) {
     const { stream, headers, rawHeaders } = options;
     this.#stream = stream;
@@ -37,6 +43,8 @@ export class Http2Exchange implements Exchange {
     this.target = headers[':path'] ?? '';
     this.headers = withoutPseudoHeaders(rawHeaders);
     this.connection = options.connection;
+    this.#limits = options.limits;
+    this.#closeConnection = options.closeConnection;
     this.body = options.endOfStream ? undefined : stream;
     // The reset of a stream is told by 'close' too; an error without a listener would end the process.
     stream.on('error', () => {});
@@ -53,6 +61,11 @@ export class Http2Exchange implements Exchange {
     this.#controller ??= new AbortController();
     if (this.#ended) this.#controller.abort(new Error('the caller went away'));
     return this.#controller.signal;
+  }
+
+  cancel(reason: Error): void {
+    this.#controller ??= new AbortController();
+    this.#controller.abort(reason);
   }
 
   #onClose(): void {
@@ -81,6 +94,7 @@ export class Http2Exchange implements Exchange {
     this.#stream.respond([':status', String(status), ...headers], { endStream: empty });
     if (!empty) this.#stream.end(body);
     this.#dropUnreadBody();
+    this.#cutWhenUnread();
   }
 
   stream(status: number, headers: HeaderLines, { body, trailers }: StreamedBody): void {
@@ -96,13 +110,28 @@ export class Http2Exchange implements Exchange {
     body.once('error', () => this.abort());
     stream.once('close', () => body.destroy());
     body.pipe(stream);
-    body.once('end', () => this.#dropUnreadBody());
+    body.once('end', () => {
+      this.#dropUnreadBody();
+      this.#cutWhenUnread();
+    });
+    this.#streamed = body;
+  }
+
+  finish(): void {
+    const body = this.#streamed;
+    if (!body || this.#stream.destroyed) return;
+    body.unpipe(this.#stream);
+    this.#stream.end();
+    this.#cutWhenUnread();
+    body.destroy();
   }
 
   nodePair(): NodePair {
     const request = new Http2ServerRequest(this.#stream, this.#parsedHeaders, {}, [...this.headers]);
     const response = new Http2ServerResponse(this.#stream);
     this.#response = response;
+    this.#cutWhenUnread();
+    if (this.body) this.#cutWhenSlow(this.body);
     // Node keeps its own link from the stream to both objects in its compatibility layer only.
     return { request, response };
   }
@@ -114,6 +143,28 @@ export class Http2Exchange implements Exchange {
   abort(): void {
     // `close` would end the writable side first, and half an answer would look whole: END_STREAM, then RST_STREAM.
     if (!this.#stream.destroyed) this.#stream.destroy(new Error('the answer was cut short'));
+  }
+
+  closeConnectionAfter(): void {
+    this.#closeConnection();
+  }
+
+  /** A stream whose answer is complete and of which nothing moves holds memory for a caller that takes nothing. */
+  #cutWhenUnread(): void {
+    const stream = this.#stream;
+    if (stream.destroyed) return;
+    // Node looks at what was sent since: bytes that move put the time off. A watch without events is not complete.
+    stream.setTimeout(this.#limits.unreadAnswerTimeoutMs, () => {
+      if (stream.writableEnded) stream.destroy(new Error('the caller does not read its answer'));
+      else this.#cutWhenUnread();
+    });
+  }
+
+  #cutWhenSlow(body: Readable): void {
+    const timer = setTimeout(() => {
+      this.#stream.destroy(new Error('the body took too long'));
+    }, this.#limits.bodyTimeoutMs);
+    for (const event of ['end', 'close']) body.once(event, () => clearTimeout(timer));
   }
 
   #gone(): boolean {

@@ -305,7 +305,7 @@ describe('the listener', () => {
       return name;
     };
     expect(await subject()).toBe('CN=gateway');
-    listener.setCertificate(await issueCertificate({ commonName: 'rotated', usages: ['serverAuth'] }));
+    listener.setCertificates(await issueCertificate({ commonName: 'rotated', usages: ['serverAuth'] }));
     expect(await subject()).toBe('CN=rotated');
   });
 

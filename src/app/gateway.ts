@@ -105,7 +105,7 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
     log,
   });
   scope.own({ destroy: (reason) => listener.destroy(reason) });
-  scope.onEnd(certificate.onChange((next) => listener.setCertificate(next)));
+  scope.onEnd(certificate.onChange((next) => listener.setCertificates(next)));
   log.info({ address: options.bindAddress, port: listener.port }, 'listening');
   const { registry } = clusters;
   const ready = Promise.all([registry.synced(scope.signal), authentication.synced(scope.signal)]).then(() => {

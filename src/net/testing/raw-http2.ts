@@ -1,19 +1,9 @@
 import { createServer } from 'node:tls';
 import type { Server, TLSSocket } from 'node:tls';
 import { testPki } from './certificates.ts';
+import { frame, uint32 } from './http2-frames.ts';
 import { listen } from './servers.ts';
 import type { TestServer } from './servers.ts';
-
-/** One HTTP/2 frame (RFC 9113 §4.1). */
-export function frame(type: number, flags: number, rest: { stream?: number; payload?: Buffer } = {}): Buffer {
-  const { stream = 0, payload = Buffer.alloc(0) } = rest;
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
 
 export const frames = {
   settings: frame(4, 0),
@@ -26,12 +16,6 @@ export const frames = {
   goaway: (lastStream: number, code: number) =>
     frame(7, 0, { payload: Buffer.concat([uint32(lastStream), uint32(code)]) }),
 };
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
 
 /**
  * A server that does what Node's would not: it sends SETTINGS, and then for each stream of a connection (they count

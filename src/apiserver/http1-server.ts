@@ -1,0 +1,46 @@
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { ClientConnection } from './client-connection.ts';
+import type { Exchange } from './exchange.ts';
+import { Http1Exchange, UpgradeExchange } from './http1-exchange.ts';
+import type { ListenerLimits } from './listener-limits.ts';
+
+export interface Http1ServerOptions {
+  readonly limits: ListenerLimits;
+  readonly handle: (exchange: Exchange) => void;
+  readonly connectionOf: (socket: object) => ClientConnection;
+}
+
+/** Turns requests of HTTP/1.1 connections into Exchanges; the listener gives it each by `emit('connection', socket)`. */
+export function createHttp1Server({ limits, handle, connectionOf }: Http1ServerOptions): Server {
+  const server = createServer({
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    connectionsCheckingInterval: Math.min(5_000, limits.headersTimeoutMs),
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    // A body may take as long as it takes: uploads through /proxy have no deadline of their own.
+    requestTimeout: 0,
+    // A missing Host line is refused by the parser, two of them by admission (RFC 9112 3.2).
+    requireHostHeader: true,
+    insecureHTTPParser: false,
+    joinDuplicateHeaders: false,
+  });
+  server.maxHeadersCount = 0;
+  server.on('request', (request, response) => {
+    const connection = connectionOf(request.socket);
+    const exchange = new Http1Exchange({ request, response, connection, limits });
+    if (isOld(connection, limits)) exchange.closeConnectionAfter();
+    handle(exchange);
+  });
+  server.on('upgrade', (request, socket, head) =>
+    handle(new UpgradeExchange({ request, socket, head, connection: connectionOf(request.socket) })),
+  );
+  server.on('connect', (_request, socket) => socket.destroy());
+  // Node watches slow request heads only on servers that listen; this one is fed by the TLS listener.
+  server.emit('listening');
+  return server;
+}
+
+function isOld(connection: ClientConnection, { maxConnectionAgeMs }: ListenerLimits): boolean {
+  return maxConnectionAgeMs > 0 && performance.now() - connection.openedAt > maxConnectionAgeMs;
+}
