@@ -21,14 +21,16 @@ export interface ClusterCache<T extends KubeObject> {
  * on at another replica, or after a restart, where it stopped.
  */
 export function createClusterCache<T extends KubeObject>(
-  registry: Pick<ClusterRegistry, 'list' | 'subscribe'>,
+  registry: Pick<ClusterRegistry, 'hasSynced' | 'list' | 'resourceVersion' | 'subscribe'>,
   { show, fixed = [] }: ClusterCacheOptions<T>,
 ): ClusterCache<T> {
   const cache = new WatchCache<T>();
+  const replace = (resourceVersion: string) =>
+    cache.replace([...fixed, ...registry.list().flatMap((record) => show(record) ?? [])], resourceVersion);
+  if (registry.hasSynced) replace(registry.resourceVersion);
   const destroy = registry.subscribe((change) => {
     if (change.type === 'replaced') {
-      const shown = registry.list().flatMap((record) => show(record) ?? []);
-      cache.replace([...fixed, ...shown], change.resourceVersion);
+      replace(change.resourceVersion);
       return;
     }
     if (change.type === 'advanced') {
