@@ -42,6 +42,13 @@ export function createAuditLog(options: AuditLogOptions): AuditLog {
   return new QueuedAuditLog(options);
 }
 
+/** Each thing is said once. */
+interface Trouble {
+  readonly lostBefore: number;
+  saidLost: boolean;
+  saidFailing: boolean;
+}
+
 /** Bytes of one write: a large queue must not become one large buffer. */
 const maxBatchBytes = 256 * 1024;
 
@@ -58,7 +65,7 @@ class QueuedAuditLog implements AuditLog {
   #writing: Promise<void> | undefined;
   #gap: { events: number; since: number; until: number } | undefined;
   /** From the first failure, or the first loss, until events are written again. */
-  #trouble: { readonly lostBefore: number; saidLost: boolean } | undefined;
+  #trouble: Trouble | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: AuditLogOptions) {
@@ -89,12 +96,13 @@ class QueuedAuditLog implements AuditLog {
   async #drain(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#nextBatch();
+      const isLast = this.#ending.signal.aborted;
       try {
         await this.#output.append(batch.lines.length === 1 ? batch.first : Buffer.concat(batch.lines));
       } catch (error) {
         this.#failed(error);
-        // Whoever ends us has waited long enough.
-        if (this.#ending.signal.aborted) return;
+        // One try after the end was asked for, no more.
+        if (isLast) return;
         await sleep(this.#retryMs, undefined, { signal: this.#ending.signal, ref: false }).catch(() => {});
         continue;
       }
@@ -120,7 +128,7 @@ class QueuedAuditLog implements AuditLog {
     this.#gap ??= { events: 0, since: now, until: now };
     this.#gap.events += count;
     this.#gap.until = now;
-    this.#trouble ??= { lostBefore: this.lost, saidLost: false };
+    this.#trouble ??= { lostBefore: this.lost, saidLost: false, saidFailing: false };
     if (!this.#trouble.saidLost) {
       this.#trouble.saidLost = true;
       this.#log.error(
@@ -134,8 +142,9 @@ class QueuedAuditLog implements AuditLog {
   }
 
   #failed(error: unknown): void {
-    if (this.#trouble) return;
-    this.#trouble = { lostBefore: this.lost, saidLost: false };
+    this.#trouble ??= { lostBefore: this.lost, saidLost: false, saidFailing: false };
+    if (this.#trouble.saidFailing) return;
+    this.#trouble.saidFailing = true;
     this.#log.error({ err: error }, 'audit events cannot be written: they wait in memory');
   }
 

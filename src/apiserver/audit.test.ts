@@ -1,53 +1,92 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { silentLog } from '../base/log.ts';
+import { Registry } from 'prom-client';
+import { describe, expect, test } from 'vitest';
 import { requestInfo } from '../kube/request-info.ts';
-import { auditEvent, createAuditLog } from './audit.ts';
+import { notFound } from '../kube/status.ts';
+import type { AuditEvent } from './audit-event.ts';
+import { createAuditMetrics } from './audit-metrics.ts';
+import { createAuditPolicy } from './audit-policy.ts';
+import type { AuditLevel } from './audit-policy.ts';
+import { readAuditPolicy } from './audit-policy-file.ts';
+import { maxObjectBytes } from './audit-record.ts';
+import { createAudit } from './audit.ts';
 import { FakeExchange } from './testing/fake-exchange.ts';
 
-const path = '/apis/cluster.core.oam.dev/v1alpha1/clustergateways/foo/proxy/api/v1/secrets';
+const widgets = '/apis/g.test/v1/widgets';
+const proxied = '/apis/g.test/v1/widgets/w/proxy/api/v1/secrets';
+
+interface Setup {
+  readonly level?: AuditLevel;
+  readonly rest?: string;
+  readonly method?: string;
+  readonly target?: string;
+  readonly headers?: readonly string[];
+}
+
+function begin({
+  level = 'Metadata',
+  rest = '',
+  method = 'GET',
+  target = widgets,
+  headers = [],
+}: Setup = {}) {
+  const events: AuditEvent[] = [];
+  const registry = new Registry();
+  const text = `{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: ${level}}]${rest}}`;
+  const log = { lost: 0, write: (event: AuditEvent) => events.push(event) };
+  const audit = createAudit({
+    policy: createAuditPolicy(readAuditPolicy(text)),
+    log,
+    metrics: createAuditMetrics(registry, log),
+    isProxied: ({ subresource }) => subresource === 'proxy',
+  });
+  const record = audit.begin({
+    exchange: new FakeExchange({ method, target, headers }),
+    auditId: 'id-1',
+    receivedAt: Date.UTC(2030, 0, 2, 3, 4, 5, 678) + 0.25,
+    info: target.startsWith('/') ? requestInfo(method, target) : undefined,
+    user: { name: 'jané', uid: '7', groups: ['dev'], extra: { scopes: ['a'] } },
+  });
+  return { record, events, registry, log };
+}
 
 describe('an event', () => {
-  const eventOf = (target: string, headers: readonly string[] = []) => {
-    const exchange = new FakeExchange({ target, headers });
-    exchange.respond(201, [], 'a secret body');
-    const user = { name: 'jané', uid: '7', groups: ['dev'], extra: { scopes: ['a'] } };
-    const receivedAt = new Date('2030-01-02T03:04:05.678Z');
-    const request = { exchange, auditId: 'id-1', receivedAt, info: requestInfo('GET', target), user };
-    return auditEvent(request, 'ResponseComplete', new Date('2030-01-02T03:04:06Z'));
-  };
-
   test('says who, what and the outcome, as audit.k8s.io/v1 has it', () => {
-    expect(JSON.parse(JSON.stringify(eventOf(`${path}?limit=1`, ['User-Agent', 'kubectl/1'])))).toEqual({
+    const { record, events } = begin({
+      target: `${widgets}/foo/status?limit=1`,
+      headers: ['User-Agent', 'kubectl/1', 'X-Forwarded-For', '10.0.0.1'],
+    });
+    record?.annotate('authorization.k8s.io/decision', 'allow');
+    record?.complete('ResponseComplete', 201);
+    const [event] = events.map((each) => JSON.parse(JSON.stringify(each)) as Record<string, unknown>);
+    expect(event).toEqual({
       kind: 'Event',
       apiVersion: 'audit.k8s.io/v1',
       level: 'Metadata',
       auditID: 'id-1',
       stage: 'ResponseComplete',
-      requestURI: `${path}?limit=1`,
+      requestURI: `${widgets}/foo/status?limit=1`,
       verb: 'get',
       user: { username: 'jané', uid: '7', groups: ['dev'], extra: { scopes: ['a'] } },
-      sourceIPs: ['192.0.2.1'],
+      sourceIPs: ['10.0.0.1', '192.0.2.1'],
       userAgent: 'kubectl/1',
       objectRef: {
-        resource: 'clustergateways',
+        resource: 'widgets',
         name: 'foo',
-        apiGroup: 'cluster.core.oam.dev',
-        apiVersion: 'v1alpha1',
-        subresource: 'proxy',
+        apiGroup: 'g.test',
+        apiVersion: 'v1',
+        subresource: 'status',
       },
       responseStatus: { metadata: {}, code: 201 },
-      requestReceivedTimestamp: '2030-01-02T03:04:05.678Z',
-      stageTimestamp: '2030-01-02T03:04:06.000Z',
+      requestReceivedTimestamp: '2030-01-02T03:04:05.678250Z',
+      stageTimestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/) as unknown,
+      annotations: { 'authorization.k8s.io/decision': 'allow' },
     });
   });
 
-  test('never holds what proves an identity, nor a body', () => {
-    const text = JSON.stringify(
-      eventOf(path, [
+  test('never holds what proves an identity', () => {
+    const { record, events } = begin({
+      level: 'RequestResponse',
+      headers: [
         ...['Authorization', 'Bearer s3cret-1', 'Cookie', 's3cret-2', 'Proxy-Authorization', 's3cret-3'],
         ...[
           'Sec-WebSocket-Protocol',
@@ -55,152 +94,195 @@ describe('an event', () => {
           'X-Other',
           's3cret-5',
         ],
-      ]),
-    );
-    expect(text).not.toContain('s3cret');
-    expect(text).not.toContain('a secret body');
+        ...['X-Forwarded-For', 's3cret-6', 'X-Real-Ip', 's3cret-7'],
+      ],
+    });
+    record?.received();
+    record?.complete('ResponseComplete', 200);
+    expect(events).toHaveLength(2);
+    expect(JSON.stringify(events)).not.toContain('s3cret');
   });
 
-  test('a user agent cannot start a line of its own', () => {
-    const text = JSON.stringify(eventOf(path, ['User-Agent', 'x\n{"kind":"Event"}\u2028']));
-    expect(text.split('\n')).toHaveLength(1);
+  test('cannot be given a line of its own by a header', () => {
+    const { record, events } = begin({ headers: ['User-Agent', 'x\n{"kind":"Event"}'] });
+    record?.complete('ResponseComplete', 200);
+    expect(JSON.stringify(events[0]).split('\n')).toHaveLength(1);
   });
 
-  test('a path is no object', () => {
-    expect(JSON.parse(JSON.stringify(eventOf('/metrics')))).not.toHaveProperty('objectRef');
+  test('of a path names no object', () => {
+    const { record, events } = begin({ target: '/metrics' });
+    record?.complete('ResponseComplete', 200);
+    expect(events[0]).toMatchObject({ verb: 'get', objectRef: undefined });
+  });
+
+  test('of a target that is no path says what was asked', () => {
+    const { record, events } = begin({ target: 'http://evil.test/' });
+    record?.complete('ResponseComplete', 400);
+    expect(events[0]).toMatchObject({ requestURI: 'http://evil.test/', verb: 'get' });
+  });
+
+  test('of a failure has what was answered', () => {
+    const { record, events } = begin();
+    record?.responseStatus(notFound({ group: 'g.test', resource: 'widgets' }, 'w').status);
+    record?.complete('ResponseComplete', 404);
+    expect(events[0]?.responseStatus).toEqual({
+      metadata: {},
+      status: 'Failure',
+      message: 'widgets.g.test "w" not found',
+      reason: 'NotFound',
+      details: { name: 'w', group: 'g.test', kind: 'widgets' },
+      code: 404,
+    });
+    expect(events[0]?.responseObject).toBeUndefined();
+  });
+
+  test('names the impersonated user beside the caller', () => {
+    const { record, events } = begin();
+    record?.impersonated({ name: 'joe', groups: ['ops'] });
+    record?.complete('ResponseComplete', 200);
+    expect(events[0]).toMatchObject({
+      user: { username: 'jané' },
+      impersonatedUser: { username: 'joe', groups: ['ops'] },
+    });
   });
 });
 
-describe('the log file', () => {
-  let folder: string;
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'audit-'));
-  });
-  afterEach(() => rm(folder, { recursive: true, force: true }));
+describe('stages', () => {
+  const all = (setup: Setup) => {
+    const { record, events } = begin(setup);
+    record?.received();
+    record?.responseStarted(200);
+    record?.responseStarted(200);
+    record?.complete('ResponseComplete', 200);
+    return events.map(({ stage }) => stage);
+  };
 
-  function create(file: string, maxQueuedBytes?: number) {
-    const errors: { fields: object; message: string }[] = [];
-    const log = {
-      ...silentLog,
-      error: (fields: object, message: string) => errors.push({ fields, message }),
-    };
-    return {
-      errors,
-      auditLog: createAuditLog({
-        path: file,
-        log,
-        ...(maxQueuedBytes === undefined ? {} : { maxQueuedBytes }),
-      }),
-    };
-  }
-
-  const numbersIn = async (file: string) =>
-    (await readFile(file, 'utf8'))
-      .trimEnd()
-      .split('\n')
-      .map((line) => (JSON.parse(line) as { n: number }).n);
-
-  test('gets a line for each event, in order, and is for its owner only', async () => {
-    const file = join(folder, 'audit.log');
-    const { auditLog, errors } = create(file);
-    for (let n = 0; n < 1000; n += 1) auditLog.write({ n });
-    await auditLog.close();
-    expect(await numbersIn(file)).toEqual(Array.from({ length: 1000 }, (_, n) => n));
-    expect((await stat(file)).mode & 0o777).toBe(0o600);
-    expect(auditLog.dropped).toBe(0);
-    expect(errors).toEqual([]);
+  test('come in order, ResponseStarted once', () => {
+    expect(all({})).toEqual(['RequestReceived', 'ResponseStarted', 'ResponseComplete']);
   });
 
-  test('half a line that somebody left stays one line', async () => {
-    const file = join(folder, 'audit.log');
-    await writeFile(file, '{"n":1}\n{"n":');
-    const { auditLog } = create(file);
-    auditLog.write({ n: 2 });
-    auditLog.write({ n: 3 });
-    await auditLog.close();
-    expect(await readFile(file, 'utf8')).toBe('{"n":1}\n{"n":\n{"n":2}\n{"n":3}\n');
+  test('that are omitted do not', () => {
+    expect(all({ rest: ', omitStages: [RequestReceived, ResponseStarted]' })).toEqual(['ResponseComplete']);
   });
 
-  test('is appended to', async () => {
-    const file = join(folder, 'audit.log');
-    for (const n of [1, 2]) {
-      const { auditLog } = create(file);
-      auditLog.write({ n });
-      await auditLog.close();
-    }
-    expect(await numbersIn(file)).toEqual([1, 2]);
+  test('RequestReceived has its own time for both', () => {
+    const { record, events } = begin();
+    record?.received();
+    expect(events[0]?.stageTimestamp).toBe(events[0]?.requestReceivedTimestamp);
+    expect(events[0]?.responseStatus).toBeUndefined();
   });
 
-  test('the queue has a bound: what does not fit is counted and told once', async () => {
-    const file = join(folder, 'audit.log');
-    const { auditLog, errors } = create(file, 1000);
-    for (let n = 0; n < 500; n += 1) auditLog.write({ n });
-    await auditLog.close();
-    const written = await numbersIn(file);
-    expect(written.length + auditLog.dropped).toBe(500);
-    expect(auditLog.dropped).toBeGreaterThan(0);
-    expect(written.length).toBeLessThan(200);
-    expect(errors).toMatchObject([{ message: 'audit events are being lost' }]);
+  test('of level None there are none', () => {
+    expect(begin({ level: 'None' }).record).toBeUndefined();
+  });
+});
+
+describe('objects', () => {
+  const object = {
+    metadata: {
+      name: 'w',
+      namespace: 'ns',
+      uid: 'u',
+      resourceVersion: '3',
+      managedFields: [{ manager: 'x' }],
+    },
+    spec: { size: 1 },
+  };
+  const events = (setup: Setup) => {
+    const { record, events: written } = begin({ method: 'POST', ...setup });
+    record?.requestObject(object);
+    record?.responseObject({ items: [object] });
+    record?.complete('ResponseComplete', 201);
+    const [event] = written;
+    if (!event) throw new Error('no event');
+    return event;
+  };
+
+  test.each([
+    ['Metadata', false, false],
+    ['Request', true, false],
+    ['RequestResponse', true, true],
+  ] as const)('at level %s', (level, request, response) => {
+    const event = events({ level });
+    expect(event.level).toBe(level);
+    expect(event.requestObject).toEqual(request ? object : undefined);
+    expect(event.responseObject).toEqual(response ? { items: [object] } : undefined);
   });
 
-  test('a device without room: events are counted, told once, and never thrown', async () => {
-    const { auditLog, errors } = create('/dev/full');
-    for (let n = 0; n < 10; n += 1) auditLog.write({ n });
-    await expect.poll(() => auditLog.dropped).toBeGreaterThan(0);
-    await auditLog.close();
-    expect(auditLog.dropped).toBe(10);
-    expect(errors).toMatchObject([
-      { message: 'audit events are being lost', fields: { err: { code: 'ENOSPC' } } },
-    ]);
+  test('name what the path does not, at any level', () => {
+    expect(events({ level: 'Metadata' }).objectRef).toMatchObject({
+      name: 'w',
+      namespace: 'ns',
+      uid: 'u',
+      resourceVersion: '3',
+    });
+    expect(events({ target: `${widgets}/other`, method: 'PUT' }).objectRef).toMatchObject({ name: 'other' });
   });
 
-  test('a folder that does not exist', async () => {
-    const { auditLog, errors } = create(join(folder, 'no', 'audit.log'));
-    auditLog.write({ n: 1 });
-    await expect.poll(() => auditLog.dropped).toBe(1);
-    await auditLog.close();
-    expect(errors).toHaveLength(1);
+  test('that are proxied are not kept, and the level says so', () => {
+    const event = events({ level: 'RequestResponse', target: proxied });
+    expect(event).toMatchObject({ level: 'Metadata', requestObject: undefined, responseObject: undefined });
   });
 
-  test.runIf(process.getuid?.() === 0)('a disk that is full and then has room again', async () => {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8k', 'tmpfs', folder]);
-    try {
-      const file = join(folder, 'audit.log');
-      const { auditLog, errors } = create(file);
-      const text = 'x'.repeat(2000);
-      for (let n = 0; n < 20; n += 1) auditLog.write({ n, text });
-      await expect.poll(() => auditLog.dropped, { timeout: 5000 }).toBeGreaterThan(0);
-      expect(errors).toHaveLength(1);
-      execFileSync('mount', ['-o', 'remount,size=1m', folder]);
-      const lost = auditLog.dropped;
-      await expect
-        .poll(
-          async () => {
-            auditLog.write({ n: 100 });
-            await new Promise((resolve) => setTimeout(resolve, 20));
-            return (await readFile(file, 'utf8')).includes('{"n":100}\n');
-          },
-          { timeout: 5000 },
-        )
-        .toBe(true);
-      expect(auditLog.dropped).toBe(lost);
-      expect(errors).toHaveLength(1);
-      await auditLog.close();
-      // A line that was cut by the full disk must not swallow the one behind it.
-      const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line.includes('"n":100'));
-      expect(lines.every((line) => line === '{"n":100}')).toBe(true);
-    } finally {
-      execFileSync('umount', ['-l', folder]);
-    }
+  test('of a path are not kept', () => {
+    const event = events({ level: 'RequestResponse', target: '/version' });
+    expect(event).toMatchObject({ level: 'RequestResponse', responseObject: undefined });
   });
 
-  test('after its end nothing is written, and it is counted', async () => {
-    const file = join(folder, 'audit.log');
-    const { auditLog } = create(file);
-    auditLog.write({ n: 1 });
-    await auditLog.close();
-    auditLog.write({ n: 2 });
-    expect(await numbersIn(file)).toEqual([1]);
-    expect(auditLog.dropped).toBe(1);
+  test('are copies of that moment', () => {
+    const { record, events: written } = begin({ level: 'Request', method: 'POST' });
+    const changing = { spec: { size: 1 } };
+    record?.requestObject(changing);
+    changing.spec.size = 2;
+    record?.complete('ResponseComplete', 201);
+    expect(written[0]?.requestObject).toEqual({ spec: { size: 1 } });
+  });
+
+  test('lose their managed fields where the policy wants it, in lists and tables too', () => {
+    const rest = ', omitManagedFields: true';
+    const event = events({ level: 'RequestResponse', rest });
+    expect(JSON.stringify(event)).not.toContain('managedFields');
+    expect(event.requestObject).toMatchObject({ metadata: { name: 'w' }, spec: { size: 1 } });
+    const { record, events: written } = begin({ level: 'RequestResponse', rest });
+    record?.responseObject({ kind: 'Table', rows: [{ cells: [1], object }] });
+    record?.complete('ResponseComplete', 200);
+    expect(JSON.stringify(written)).not.toContain('managedFields');
+    expect(written[0]?.responseObject).toMatchObject({
+      rows: [{ cells: [1], object: { spec: { size: 1 } } }],
+    });
+    expect(object.metadata.managedFields).toHaveLength(1);
+  });
+
+  test('that are too large are left out, and the event says so', () => {
+    const { record, events: written } = begin({ level: 'RequestResponse', method: 'POST' });
+    record?.requestObject({ text: 'x'.repeat(maxObjectBytes) });
+    record?.responseObject({ text: 'small' });
+    record?.complete('ResponseComplete', 201);
+    expect(written[0]).toMatchObject({
+      requestObject: undefined,
+      responseObject: { text: 'small' },
+      annotations: { 'audit.k8s.io/truncated': 'true' },
+    });
+  });
+
+  test('a patch is kept as it was sent', () => {
+    const { record, events: written } = begin({ level: 'Request', method: 'PATCH', target: `${widgets}/w` });
+    record?.requestPatch([{ op: 'remove', path: '/spec' }]);
+    record?.complete('ResponseComplete', 200);
+    expect(written[0]?.requestObject).toEqual([{ op: 'remove', path: '/spec' }]);
+  });
+});
+
+describe('metrics', () => {
+  test('have the names of kube-apiserver', async () => {
+    const { record, registry, log } = begin();
+    record?.received();
+    record?.complete('ResponseComplete', 200);
+    log.lost = 5;
+    const text = await registry.metrics();
+    expect(text).toMatch(/^apiserver_audit_event_total 2$/m);
+    expect(text).toMatch(/^apiserver_audit_level_total\{level="Metadata"\} 1$/m);
+    expect(text).toMatch(/^apiserver_audit_error_total\{plugin="log"\} 5$/m);
+    expect(text).toMatch(/^apiserver_audit_requests_rejected_total 0$/m);
   });
 });
