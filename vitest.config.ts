@@ -7,7 +7,12 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'e2e/kube/**/*.test.ts', 'bench/**/*.test.ts'],
+          include: [
+            'src/**/*.test.ts',
+            'e2e/kube/**/*.test.ts',
+            'e2e/conformance/**/*.test.ts',
+            'bench/**/*.test.ts',
+          ],
           // Processes, not threads: signals, file handles and --max-http-header-size belong to a process.
           pool: 'forks',
           testTimeout: 20_000,
