@@ -83,7 +83,7 @@ await describeGateway('discovery, documents and probes, at the hub and directly'
       const answer = await caller(door, jane).call(path);
       expect(answer.status).toBe(200);
       expect(resourceNames(answer.text)).toEqual(
-        expect.arrayContaining(['clustergateways', 'clustergateways/proxy']),
+        expect.arrayContaining(['clustergateways', 'clustergateways/proxy', 'virtualclusters']),
       );
     }
   });

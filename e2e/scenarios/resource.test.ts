@@ -42,6 +42,7 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
       expect(rows(await said(`api-resources --api-group=${group} -o wide`))).toEqual([
         ['NAME', 'SHORTNAMES', 'APIVERSION', 'NAMESPACED', 'KIND', 'VERBS', 'CATEGORIES'],
         ['clustergateways', `${group}/v1alpha1`, 'false', 'ClusterGateway', 'get,list,watch'],
+        expect.arrayContaining(['virtualclusters', 'VirtualCluster']),
       ]);
     });
 
@@ -63,6 +64,7 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
               verbs: ['get', 'list', 'watch'],
               subresources: [expect.objectContaining({ subresource: 'proxy' })],
             }),
+            expect.objectContaining({ resource: 'virtualclusters' }),
           ],
         },
       ]);
