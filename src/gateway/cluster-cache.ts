@@ -18,7 +18,7 @@ export interface ClusterCache<T extends KubeObject> {
 
 /**
  * One object for each cluster, to list and to watch. Resource versions are those of the hub's Secrets, so a watch goes
- * on at another replica, or after a restart, where it stopped.
+ * on at another replica where it stopped; with a version from before the first list of that replica it gets 410.
  */
 export function createClusterCache<T extends KubeObject>(
   registry: Pick<ClusterRegistry, 'hasSynced' | 'list' | 'resourceVersion' | 'subscribe'>,
@@ -27,12 +27,17 @@ export function createClusterCache<T extends KubeObject>(
   const cache = new WatchCache<T>();
   const replace = (resourceVersion: string) =>
     cache.replace([...fixed, ...registry.list().flatMap((record) => show(record) ?? [])], resourceVersion);
-  if (registry.hasSynced) replace(registry.resourceVersion);
+  let isWhole = registry.hasSynced;
+  if (isWhole) replace(registry.resourceVersion);
   const destroy = registry.subscribe((change) => {
     if (change.type === 'replaced') {
+      isWhole = true;
       replace(change.resourceVersion);
       return;
     }
+    // The first list tells its objects before it tells that it is there. As events they would make the cache believe that it
+    // knows all that happened since ever, and a watch from before our start would miss what was deleted in between.
+    if (!isWhole) return;
     if (change.type === 'advanced') {
       cache.advance(change.resourceVersion);
       return;
