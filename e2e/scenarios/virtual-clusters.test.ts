@@ -64,7 +64,7 @@ await describeScenarios('virtualclusters as kubectl sees them at the hub', (worl
   test('-o wide has when they were registered', async () => {
     const [heads, local, beta] = rows(await said('get vc -o wide'));
     expect(heads).toMatch(/ LABELS CREATION_TIMESTAMP$/);
-    expect(local).toBe(`local Internal - true ${controlPlane}=true <none>`);
+    expect(local).toBe(`local Internal - true ${controlPlane}=true`);
     expect(beta).toMatch(/ 20\d\d-\d\d-\d\dT[\d:]+Z$/);
   });
 
