@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { gatewayFlags } from './app/gateway-flag-table.ts';
-import type { Flag } from './app/gateway-flag-table.ts';
+import type { Flag } from './app/flag.ts';
 
 const root = join(import.meta.dirname, '..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8').replaceAll(/ +/g, ' ');

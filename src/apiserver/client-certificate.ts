@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import { clientSubject, fingerprintSha256 } from '../pki/subject.ts';
 import { createChainVerifier } from '../pki/verify-chain.ts';
 import type { ChainVerifier } from '../pki/verify-chain.ts';
@@ -6,8 +7,12 @@ import type { AuthenticationMethod } from './authenticator.ts';
 import { verifyOncePerConnection } from './verified-chain.ts';
 
 /** Authenticates a client certificate of the cluster's client CA: CN is the user, O the groups (apiserver x509.go). */
-export function createClientCertificateMethod(currentCa: () => string | undefined): AuthenticationMethod {
-  const key = {};
+export function createClientCertificateMethod(
+  currentCa: () => string | undefined,
+  /** Told once for each connection and verification. */
+  onVerified?: (leaf: X509Certificate) => void,
+): AuthenticationMethod {
+  const asker = { key: {}, onVerified };
   let source: string | undefined;
   let verifier: ChainVerifier | undefined;
   return ({ connection }) => {
@@ -18,7 +23,7 @@ export function createClientCertificateMethod(currentCa: () => string | undefine
       verifier = createChainVerifier(caPem, { purpose: 'client' });
       source = caPem;
     }
-    const verdict = verifyOncePerConnection(connection, verifier, key);
+    const verdict = verifyOncePerConnection(connection, verifier, asker);
     if (!verdict.ok) return { type: 'rejected', reason: `client certificate: ${verdict.reason}` };
     const { commonName, organizations } = clientSubject(leaf);
     if (commonName === '') return none;

@@ -25,7 +25,7 @@ interface CompiledConfig {
 export function createFrontProxyMethod(
   current: () => RequestHeaderSettings | undefined,
 ): AuthenticationMethod {
-  const key = {};
+  const asker = { key: {} };
   let source: RequestHeaderSettings | undefined;
   let compiled: CompiledConfig | undefined;
   return (exchange) => {
@@ -38,7 +38,7 @@ export function createFrontProxyMethod(
     const { connection } = exchange;
     const leaf = connection.peerChain[0];
     if (!leaf) return none;
-    const verdict = verifyOncePerConnection(connection, compiled.verifier, key);
+    const verdict = verifyOncePerConnection(connection, compiled.verifier, asker);
     if (!verdict.ok) return { type: 'rejected', reason: `front proxy certificate: ${verdict.reason}` };
     if (compiled.allowedNames.size > 0 && !compiled.allowedNames.has(clientSubject(leaf).commonName)) {
       return { type: 'rejected', reason: 'front proxy certificate: its common name is not allowed' };

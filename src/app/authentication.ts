@@ -1,6 +1,9 @@
+import type { Registry } from 'prom-client';
 import type { AuthenticationMethod } from '../apiserver/authenticator.ts';
 import { createBearerTokenMethod } from '../apiserver/bearer-token.ts';
 import { createClientCertificateMethod } from '../apiserver/client-certificate.ts';
+import { createClientCertificateMetric } from '../apiserver/certificate-metrics.ts';
+import { countReviewCache } from '../apiserver/delegation-metrics.ts';
 import { createFrontProxyMethod } from '../apiserver/front-proxy.ts';
 import type { RequestHeaderSettings } from '../hub/authentication-config.ts';
 import type { Log } from '../base/log.ts';
@@ -8,6 +11,7 @@ import type { Scope } from '../base/scope.ts';
 import { createAuthenticationConfigReader } from '../hub/authentication-config.ts';
 import type { AuthenticationConfigReader } from '../hub/authentication-config.ts';
 import type { HubClient } from '../hub/client.ts';
+import type { ReviewObserver } from '../hub/post-review.ts';
 import { createTokenReviewer } from '../hub/token-review.ts';
 import { createReloadingFile } from '../pki/reloading-file.ts';
 import type { IdentityHeaders } from '../proxy/headers.ts';
@@ -26,20 +30,35 @@ export interface GatewayAuthentication {
 export async function createGatewayAuthentication(parts: {
   options: GatewayOptions;
   client: HubClient;
+  metrics: Registry;
+  observe: ReviewObserver;
   scope: Scope;
   log: Log;
 }): Promise<GatewayAuthentication> {
-  const { options, client, scope, log } = parts;
+  const { options, client, metrics, observe, scope, log } = parts;
   const reader = options.skipAuthenticationLookup
     ? undefined
     : scope.own(createAuthenticationConfigReader({ client, log }));
   const clientCa = await caFile(options.clientCaFile, scope, log);
   const requestHeader = await requestHeaderSource(options, reader, { scope, log });
-  const tokens = createTokenReviewer({ client, cacheTtlMs: options.tokenCacheTtlMs });
+  const tokens = createTokenReviewer({
+    client,
+    audiences: options.apiAudiences,
+    cacheTtlMs: options.tokenCacheTtlMs,
+    observe,
+  });
+  const tokenCache = {
+    name: 'authentication_token_cache_request_total',
+    help: 'Bearer tokens that were known already (hit), or had to be reviewed (miss).',
+  };
+  countReviewCache(metrics, tokenCache, () => tokens.counts);
   return {
     methods: [
       createFrontProxyMethod(requestHeader),
-      createClientCertificateMethod(clientCa ?? (() => reader?.current()?.clientCa)),
+      createClientCertificateMethod(
+        clientCa ?? (() => reader?.current()?.clientCa),
+        createClientCertificateMetric(metrics),
+      ),
       createBearerTokenMethod(tokens),
     ],
     identityHeaders: memoizedIdentityHeaders(requestHeader),

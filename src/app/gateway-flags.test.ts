@@ -34,8 +34,10 @@ describe('defaults', () => {
       tlsPrivateKeyFile: undefined,
       tlsMinVersion: 'TLSv1.2',
       tlsCipherSuites: [],
+      tlsSniCertificates: [],
       disableHttp2: false,
       maxStreamsPerConnection: 1000,
+      goawayChance: 0,
       shutdownDelayMs: 0,
       shutdownGraceMs: 30_000,
       kubeconfig: undefined,
@@ -44,6 +46,7 @@ describe('defaults', () => {
       skipAuthenticationLookup: false,
       tolerateAuthenticationLookupFailure: false,
       tokenCacheTtlMs: 10_000,
+      apiAudiences: [],
       clientCaFile: undefined,
       requestHeader: {
         clientCaFile: undefined,
@@ -120,6 +123,52 @@ describe('forms of flags, as pflag reads them', () => {
     const { requestHeader, alwaysAllowPaths } = parseGatewayFlags(argv);
     expect(requestHeader.allowedNames).toEqual(['a', 'b']);
     expect(alwaysAllowPaths).toEqual([]);
+  });
+
+  test.each([
+    ['a list', ['--requestheader-allowed-names=a,b', '--requestheader-allowed-names', 'c']],
+    [
+      'one that is empty between',
+      [
+        '--requestheader-allowed-names=a,b',
+        '--requestheader-allowed-names=',
+        '--requestheader-allowed-names=c',
+      ],
+    ],
+  ])('%s that is given again grows', (_, argv) => {
+    expect(parseGatewayFlags(argv).requestHeader.allowedNames).toEqual(['a', 'b', 'c']);
+  });
+
+  test('the first value of a list takes the place of its default', () => {
+    const argv = ['--exec-plugin-allowlist=aws', '--exec-plugin-allowlist=gcp'];
+    expect(parseGatewayFlags(argv).execPluginAllowlist).toEqual(['aws', 'gcp']);
+  });
+
+  test('gates and cipher suites that are given again are added, and a later gate counts', () => {
+    const argv = [
+      '--feature-gates=HealthinessCheck=true,Foo=true',
+      '--feature-gates=Foo=false',
+      '--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
+      '--tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384',
+    ];
+    const { featureGates, tlsCipherSuites } = parseGatewayFlags(argv);
+    expect([...featureGates]).toEqual([
+      ['HealthinessCheck', true],
+      ['Foo', false],
+    ]);
+    expect(tlsCipherSuites).toEqual(['ECDHE-RSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-AES256-GCM-SHA384']);
+  });
+
+  test('certificates by name, as often as there are some', () => {
+    const argv = ['--tls-sni-cert-key=a.crt, a.key', '--tls-sni-cert-key', 'b.crt,b.key:*.foo.com, foo.com'];
+    expect(parseGatewayFlags(argv).tlsSniCertificates).toEqual([
+      { certificateFile: 'a.crt', keyFile: 'a.key', names: [] },
+      { certificateFile: 'b.crt', keyFile: 'b.key', names: ['*.foo.com', 'foo.com'] },
+    ]);
+  });
+
+  test.each(['0', '0.02', '.001'])('--goaway-chance=%s', (text) => {
+    expect(parseGatewayFlags([`--goaway-chance=${text}`]).goawayChance).toBe(Number(text));
   });
 
   test('a file whose name is empty is none', () => {
@@ -202,6 +251,20 @@ describe('what is refused', () => {
     [
       ['--tls-min-version=VersionTLS10'],
       'invalid value for --tls-min-version: "VersionTLS10" is not VersionTLS12 or VersionTLS13',
+    ],
+    [['--goaway-chance=0.03'], 'invalid value for --goaway-chance: "0.03" is not a number from 0 to 0.02'],
+    [['--goaway-chance', '-1'], 'invalid value for --goaway-chance: "-1" is not a number from 0 to 0.02'],
+    [['--goaway-chance=NaN'], 'invalid value for --goaway-chance: "NaN" is not a number from 0 to 0.02'],
+    ...['a.crt', 'a.crt,', 'a.crt,a.key,b', ',:x'].map(
+      (text) =>
+        [
+          [`--tls-sni-cert-key=${text}`],
+          `invalid value for --tls-sni-cert-key: "${text}" is not a certificate file and a key file with a comma between them`,
+        ] as [string[], string],
+    ),
+    [
+      ['--tls-sni-cert-key=a,b:'],
+      'invalid value for --tls-sni-cert-key: "a,b:" has no names behind the colon',
     ],
     [['--tls-cert-file=a'], '--tls-cert-file and --tls-private-key-file go together'],
     [['start'], 'unknown argument "start"'],

@@ -2,7 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { errorText } from '../base/failure.ts';
 import type { GatewayOptions } from './gateway-options.ts';
 import { gatewayFlags, notImplemented } from './gateway-flag-table.ts';
-import type { Flag } from './gateway-flag-table.ts';
+import type { Flag } from './flag.ts';
 
 /** Parsing ended without options: `--help`, or something wrong. `text` is for standard output or error. */
 export class FlagsEnd extends Error {
@@ -79,6 +79,7 @@ function gatewayCommand(): Command {
       `${flag.short === undefined ? '' : `${flag.short}, `}--${name} ${value}`,
       flag.help,
     );
+    if (flag.joinedBy !== undefined) option.argParser(joinValues(flag.joinedBy));
     if (flag.default !== undefined && flag.default !== '') option.default(flag.default, flag.default);
     option.helpGroup(`${flag.group}:`);
     if (flag.hidden) option.hideHelp();
@@ -86,6 +87,15 @@ function gatewayCommand(): Command {
   }
   if (command.options.some((option) => option.negate)) throw new Error('flags are not negated');
   return command;
+}
+
+/** As pflag's slices: the first value takes the place of the default, later ones are added. */
+function joinValues(separator: string): (value: string) => string {
+  const given: string[] = [];
+  return (value) => {
+    given.push(value);
+    return given.join(separator);
+  };
 }
 
 function valuesOf(command: Command): Parsed {
@@ -170,8 +180,10 @@ function servingOptions(flags: Parsed, present: Present) {
     tlsPrivateKeyFile: flags['tls-private-key-file'],
     tlsMinVersion: present(flags['tls-min-version']),
     tlsCipherSuites: flags['tls-cipher-suites'] ?? [],
+    tlsSniCertificates: flags['tls-sni-cert-key'] ?? [],
     disableHttp2: present(flags['disable-http2-serving']),
     maxStreamsPerConnection: present(flags['http2-max-streams-per-connection']),
+    goawayChance: present(flags['goaway-chance']),
     shutdownDelayMs: present(flags['shutdown-delay-duration']),
     shutdownGraceMs: present(flags['shutdown-grace-duration']),
     shutdownWatchSpreadMs: present(flags['shutdown-watch-termination-grace-period']),
@@ -186,6 +198,7 @@ function hubOptions(flags: Parsed, present: Present) {
     skipAuthenticationLookup: present(flags['authentication-skip-lookup']),
     tolerateAuthenticationLookupFailure: present(flags['authentication-tolerate-lookup-failure']),
     tokenCacheTtlMs: present(flags['authentication-token-webhook-cache-ttl']),
+    apiAudiences: flags['api-audiences'] ?? [],
     clientCaFile: flags['client-ca-file'],
     requestHeader: {
       clientCaFile: flags['requestheader-client-ca-file'],

@@ -1,3 +1,4 @@
+import type { SniCertificateFiles } from './go-values.ts';
 import type { InFlightLimits } from '../apiserver/in-flight.ts';
 
 /** Everything that can be set for the gateway, complete and checked. Durations are milliseconds. */
@@ -9,14 +10,19 @@ export interface GatewayOptions {
   readonly tlsPrivateKeyFile: string | undefined;
   readonly tlsMinVersion: 'TLSv1.2' | 'TLSv1.3';
   readonly tlsCipherSuites: readonly string[];
+  /** In the order of the command line. */
+  readonly tlsSniCertificates: readonly SniCertificateFiles[];
   readonly disableHttp2: boolean;
   readonly maxStreamsPerConnection: number;
+  /** 0 to 0.02. */
+  readonly goawayChance: number;
   readonly kubeconfig: string | undefined;
   readonly authenticationKubeconfig: string | undefined;
   readonly authorizationKubeconfig: string | undefined;
   readonly skipAuthenticationLookup: boolean;
   readonly tolerateAuthenticationLookupFailure: boolean;
   readonly tokenCacheTtlMs: number;
+  readonly apiAudiences: readonly string[];
   readonly clientCaFile: string | undefined;
   readonly requestHeader: {
     readonly clientCaFile: string | undefined;

@@ -4,10 +4,13 @@ import { createApiServer } from '../apiserver/api-server.ts';
 import type { ConnectEngine } from '../apiserver/api-server.ts';
 import { createAuthenticator } from '../apiserver/authenticator.ts';
 import { createAuthorizer } from '../apiserver/authorizer.ts';
+import type { Authorizer } from '../apiserver/authorizer.ts';
 import type { Exchange } from '../apiserver/exchange.ts';
 import { createInFlight } from '../apiserver/in-flight.ts';
 import { listen } from '../apiserver/listener.ts';
 import type { Listener } from '../apiserver/listener.ts';
+import { countReviewCache, createDelegationMetrics } from '../apiserver/delegation-metrics.ts';
+import type { DelegationMetrics } from '../apiserver/delegation-metrics.ts';
 import { createProbes } from '../apiserver/probes.ts';
 import type { Check } from '../apiserver/probes.ts';
 import { createResourceApi } from '../apiserver/resource-api.ts';
@@ -35,7 +38,7 @@ import { createGatewayAudit } from './gateway-audit.ts';
 import type { GatewayAudit } from './gateway-audit.ts';
 import type { GatewayOptions } from './gateway-options.ts';
 import { createGatewayResources, namesOf } from './gateway-resources.ts';
-import { createServingCertificate } from './serving-certificate.ts';
+import { createServingCertificates } from './serving-certificate.ts';
 import { buildVersion } from './version.ts';
 
 export interface Gateway {
@@ -83,29 +86,40 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
     state,
     streams: scope.own(new SpreadEnds()),
   };
-  const certificate = scope.own(await createServingCertificate(options, log));
+  const certificates = scope.own(await createServingCertificates(options, log));
   const clients = hubClients(base);
+  const delegation = createDelegationMetrics(base.metrics);
   const authentication = await createGatewayAuthentication({
     options,
     client: clients.authentication,
+    metrics: base.metrics,
+    observe: delegation.authentication,
     scope,
     log,
   });
   const clusters = composeClusters(base, clients.core);
-  const handle = await composeServer(base, { clients, authentication, clusters });
+  const handle = await composeServer(base, { clients, delegation, authentication, clusters });
   const listener = await listen({
     host: options.bindAddress,
     port: options.securePort,
-    certificate: certificate.current(),
+    ...certificates.current(),
     minTlsVersion: options.tlsMinVersion,
     ...(options.tlsCipherSuites.length > 0 ? { cipherSuites: options.tlsCipherSuites } : {}),
     disableHttp2: options.disableHttp2,
-    limits: { maxStreamsPerConnection: options.maxStreamsPerConnection },
+    limits: {
+      maxStreamsPerConnection: options.maxStreamsPerConnection,
+      goawayChance: options.goawayChance,
+    },
     handle,
     log,
   });
   scope.own({ destroy: (reason) => listener.destroy(reason) });
-  scope.onEnd(certificate.onChange((next) => listener.setCertificates(next)));
+  scope.onEnd(
+    certificates.onChange(() => {
+      const { certificate, sniCertificates } = certificates.current();
+      listener.setCertificates(certificate, sniCertificates);
+    }),
+  );
   log.info({ address: options.bindAddress, port: listener.port }, 'listening');
   const { registry } = clusters;
   const ready = Promise.all([registry.synced(scope.signal), authentication.synced(scope.signal)]).then(() => {
@@ -143,13 +157,14 @@ function composeClusters({ options, log, scope }: Base, client: HubClient): Clus
 
 interface ServerParts {
   readonly clients: HubClients;
+  readonly delegation: DelegationMetrics;
   readonly authentication: GatewayAuthentication;
   readonly clusters: Clusters;
 }
 
 async function composeServer(base: Base, parts: ServerParts): Promise<(exchange: Exchange) => void> {
   const { options, log, scope, metrics, state } = base;
-  const { clients, authentication, clusters } = parts;
+  const { authentication, clusters } = parts;
   const healthinessCheck = options.featureGates.get('HealthinessCheck') ?? false;
   const offered = createGatewayResources({ ...clusters, healthinessCheck, scope });
   const resources = scope.own(
@@ -166,14 +181,7 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
       allowAnonymous: true,
       onRejected: (reasons) => log.debug({ reasons }, 'a request was not authenticated'),
     }),
-    authorizer: createAuthorizer({
-      reviewer: createAccessReviewer({
-        client: clients.authorization,
-        allowTtlMs: options.allowCacheTtlMs,
-        denyTtlMs: options.denyCacheTtlMs,
-      }),
-      alwaysAllowPaths: options.alwaysAllowPaths,
-    }),
+    authorizer: composeAuthorizer(base, parts),
     audit: base.audit,
     resources,
     engines: new Map([[`${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`, composeProxy(base, parts)]]),
@@ -185,6 +193,21 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
     isReady: () => state.synced,
     log,
   });
+}
+
+function composeAuthorizer({ options, metrics }: Base, { clients, delegation }: ServerParts): Authorizer {
+  const reviewer = createAccessReviewer({
+    client: clients.authorization,
+    allowTtlMs: options.allowCacheTtlMs,
+    denyTtlMs: options.denyCacheTtlMs,
+    observe: delegation.authorization,
+  });
+  const cache = {
+    name: 'apiserver_delegated_authz_cache_request_total',
+    help: 'Decisions that were known already (hit), or had to be asked for (miss).',
+  };
+  countReviewCache(metrics, cache, () => reviewer.counts);
+  return createAuthorizer({ reviewer, alwaysAllowPaths: options.alwaysAllowPaths });
 }
 
 function composeProxy(

@@ -37,6 +37,14 @@ export function parseInteger(text: string, range: { min: number; max: number }):
   return value;
 }
 
+export function parseNumber(text: string, range: { min: number; max: number }): number {
+  const value = Number(text);
+  if (!/^\d+(?:\.\d+)?$|^\.\d+$/.test(text) || value < range.min || value > range.max) {
+    throw new Error(`${JSON.stringify(text)} is not a number from ${range.min} to ${range.max}`);
+  }
+  return value;
+}
+
 /** Comma-separated; empty members are dropped, as Go's flag values of Kubernetes do. */
 export function parseList(text: string): string[] {
   return text
@@ -89,4 +97,33 @@ export function parseTlsVersion(text: string): 'TLSv1.2' | 'TLSv1.3' {
   if (text === 'VersionTLS12') return 'TLSv1.2';
   if (text === 'VersionTLS13') return 'TLSv1.3';
   throw new Error(`${JSON.stringify(text)} is not VersionTLS12 or VersionTLS13`);
+}
+
+/** Files of a certificate and its key, and the names that it is for; without names those in the certificate. */
+export interface SniCertificateFiles {
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  readonly names: readonly string[];
+}
+
+/** `cert,key` or `cert,key:name,name`, one to a line (component-base cli/flag/namedcertkey_flag.go). */
+export function parseSniCertificates(text: string): SniCertificateFiles[] {
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map(parseSniCertificate);
+}
+
+function parseSniCertificate(text: string): SniCertificateFiles {
+  const colon = text.indexOf(':');
+  const files = (colon < 0 ? text : text.slice(0, colon)).split(',').map((file) => file.trim());
+  const [certificateFile, keyFile, ...more] = files;
+  if (!certificateFile || !keyFile || more.length > 0)
+    throw new Error(
+      `${JSON.stringify(text)} is not a certificate file and a key file with a comma between them`,
+    );
+  if (colon < 0) return { certificateFile, keyFile, names: [] };
+  const names = parseList(text.slice(colon + 1));
+  if (names.length === 0) throw new Error(`${JSON.stringify(text)} has no names behind the colon`);
+  return { certificateFile, keyFile, names };
 }

@@ -4,6 +4,7 @@ import { Failure } from '../base/failure.ts';
 import type { AccessAttributes, AccessDecision, AccessRequest } from '../kube/access.ts';
 import type { HubClient } from './client.ts';
 import { postReview } from './post-review.ts';
+import type { ReviewObserver } from './post-review.ts';
 import { ReviewCache } from './review-cache.ts';
 import type { Answer, ReviewCounts } from './review-cache.ts';
 
@@ -22,6 +23,7 @@ export interface AccessReviewerOptions {
   readonly denyTtlMs?: number;
   /** Answers that are kept: 8192 unless said. */
   readonly cacheSize?: number;
+  readonly observe?: ReviewObserver;
 }
 
 /** Attributes come from the caller: longer ones are not kept (k8s.io/apiserver webhook.go shouldCache). */
@@ -47,7 +49,7 @@ const answerShape = z.object({
  * const { allowed } = await reviewer.review({ user, attributes }, signal);
  */
 export function createAccessReviewer(options: AccessReviewerOptions): AccessReviewer {
-  const { client, allowTtlMs = 10_000, denyTtlMs = 10_000, cacheSize = 8192 } = options;
+  const { client, allowTtlMs = 10_000, denyTtlMs = 10_000, cacheSize = 8192, observe } = options;
   const cache = new ReviewCache<AccessDecision>(cacheSize);
   const ask = async (request: AccessRequest, signal: AbortSignal): Promise<Answer<AccessDecision>> => {
     const body = {
@@ -55,7 +57,7 @@ export function createAccessReviewer(options: AccessReviewerOptions): AccessRevi
       kind: 'SubjectAccessReview',
       spec: specOf(request),
     };
-    const decision = decisionFrom(await postReview(client, { path, body, signal }));
+    const decision = decisionFrom(await postReview(client, { path, body, signal, observe }));
     const mayKeep = lengthOf(request.attributes) <= maxCachedLength;
     return { value: decision, ttlMs: mayKeep ? (decision.allowed ? allowTtlMs : denyTtlMs) : 0 };
   };

@@ -5,6 +5,7 @@ import { StatusError } from '../kube/status.ts';
 import type { UserInfo } from '../kube/user-info.ts';
 import type { HubClient } from './client.ts';
 import { postReview } from './post-review.ts';
+import type { ReviewObserver } from './post-review.ts';
 import { ReviewCache } from './review-cache.ts';
 import type { ReviewCounts } from './review-cache.ts';
 
@@ -26,6 +27,7 @@ export interface TokenReviewerOptions {
   readonly cacheTtlMs?: number;
   /** Answers that are kept: 8192 unless said. */
   readonly cacheSize?: number;
+  readonly observe?: ReviewObserver;
 }
 
 const path = '/apis/authentication.k8s.io/v1/tokenreviews';
@@ -53,7 +55,7 @@ const answerShape = z.object({
  * if (review.authenticated) greet(review.user.name);
  */
 export function createTokenReviewer(options: TokenReviewerOptions): TokenReviewer {
-  const { client, audiences = [], cacheTtlMs = 10_000, cacheSize = 8192 } = options;
+  const { client, audiences = [], cacheTtlMs = 10_000, cacheSize = 8192, observe } = options;
   const cache = new ReviewCache<TokenReview>(cacheSize);
   // Keys show no tokens in a memory dump, and nobody outside can find two tokens with one key.
   // One-shot hashing of a secret and the token: every request pays for this, and an Hmac object costs ten times as much.
@@ -66,7 +68,7 @@ export function createTokenReviewer(options: TokenReviewerOptions): TokenReviewe
       spec: { token, ...(audiences.length > 0 ? { audiences } : {}) },
     };
     try {
-      const value = judge(await postReview(client, { path, body, signal }), audiences);
+      const value = judge(await postReview(client, { path, body, signal, observe }), audiences);
       return { value: value.authenticated ? value : scrubbed(value, token), ttlMs: cacheTtlMs };
     } catch (error) {
       throw withoutToken(error, token);

@@ -1,0 +1,128 @@
+import { file } from './flag.ts';
+import type { Flag } from './flag.ts';
+import { parseBoolean, parseDuration, parseList } from './go-values.ts';
+
+/** How the hub is reached, and what it is asked about callers. */
+export const hubFlags = {
+  kubeconfig: {
+    group: 'Hub',
+    value: 'file',
+    parse: file,
+    help: 'How to reach the hub; in a pod the service account is the default.',
+  },
+  'authentication-kubeconfig': {
+    group: 'Hub',
+    value: 'file',
+    parse: file,
+    help: 'Kubeconfig for TokenReviews and the authentication ConfigMap; default: --kubeconfig.',
+  },
+  'authorization-kubeconfig': {
+    group: 'Hub',
+    value: 'file',
+    parse: file,
+    help: 'Kubeconfig for SubjectAccessReviews; default: --kubeconfig.',
+  },
+  'authentication-skip-lookup': {
+    group: 'Authentication',
+    value: 'bool',
+    default: 'false',
+    parse: parseBoolean,
+    help: 'Do not read kube-system/extension-apiserver-authentication; use the flags below alone.',
+  },
+  'authentication-tolerate-lookup-failure': {
+    group: 'Authentication',
+    value: 'bool',
+    default: 'false',
+    parse: parseBoolean,
+    help: 'Become ready without that ConfigMap: callers through the hub are unknown until it can be read.',
+  },
+  'authentication-token-webhook-cache-ttl': {
+    group: 'Authentication',
+    value: 'duration',
+    default: '10s',
+    parse: parseDuration,
+    help: 'How long the answer of a TokenReview is used again.',
+  },
+  'api-audiences': {
+    group: 'Authentication',
+    value: 'audiences',
+    default: '',
+    parse: parseList,
+    joinedBy: ',',
+    help: "Bearer tokens must be for one of these audiences; empty: for the hub's own.",
+  },
+  'client-ca-file': {
+    group: 'Authentication',
+    value: 'file',
+    parse: file,
+    help: 'CA of client certificates; overrides the ConfigMap.',
+  },
+  'requestheader-client-ca-file': {
+    group: 'Authentication',
+    value: 'file',
+    parse: file,
+    help: "CA of the front proxy's certificate; with it the ConfigMap's request-header settings are not used.",
+  },
+  'requestheader-allowed-names': {
+    group: 'Authentication',
+    value: 'names',
+    default: '',
+    parse: parseList,
+    joinedBy: ',',
+    help: 'Common names that may act as front proxy; empty: any that the CA signed.',
+  },
+  'requestheader-username-headers': {
+    group: 'Authentication',
+    value: 'headers',
+    default: 'x-remote-user',
+    parse: parseList,
+    joinedBy: ',',
+    help: 'Headers with the user name.',
+  },
+  'requestheader-group-headers': {
+    group: 'Authentication',
+    value: 'headers',
+    default: 'x-remote-group',
+    parse: parseList,
+    joinedBy: ',',
+    help: 'Headers with groups.',
+  },
+  'requestheader-extra-headers-prefix': {
+    group: 'Authentication',
+    value: 'prefixes',
+    default: 'x-remote-extra-',
+    parse: parseList,
+    joinedBy: ',',
+    help: 'Prefixes of headers with extra attributes.',
+  },
+  'requestheader-uid-headers': {
+    group: 'Authentication',
+    value: 'headers',
+    default: '',
+    parse: parseList,
+    joinedBy: ',',
+    help: 'Headers with the UID.',
+  },
+  'authorization-always-allow-paths': {
+    group: 'Authorization',
+    value: 'paths',
+    default: '/healthz,/readyz,/livez',
+    parse: parseList,
+    joinedBy: ',',
+    help: 'Paths that anybody may read; a trailing * makes a prefix.',
+  },
+  'authorization-webhook-cache-authorized-ttl': {
+    group: 'Authorization',
+    value: 'duration',
+    default: '10s',
+    parse: parseDuration,
+    help: 'How long an allowed SubjectAccessReview is used again.',
+  },
+  'authorization-webhook-cache-unauthorized-ttl': {
+    group: 'Authorization',
+    value: 'duration',
+    default: '10s',
+    parse: parseDuration,
+    help: 'How long a denied one is.',
+  },
+} satisfies Record<string, Flag>;

@@ -1,0 +1,133 @@
+import { file, integer, limit, text } from './flag.ts';
+import type { Flag } from './flag.ts';
+import {
+  parseBoolean,
+  parseCipherSuites,
+  parseDuration,
+  parseNumber,
+  parseSniCertificates,
+  parseTlsVersion,
+} from './go-values.ts';
+
+/** How the server listens, what it lets in at once, and how it ends. */
+export const servingFlags = {
+  'bind-address': {
+    group: 'Serving',
+    value: 'ip',
+    default: '0.0.0.0',
+    parse: text,
+    help: 'Address to listen on.',
+  },
+  'secure-port': {
+    group: 'Serving',
+    value: 'port',
+    default: '443',
+    parse: integer(0, 65_535),
+    help: 'Port to listen on; 0 takes a free one.',
+  },
+  'cert-dir': {
+    group: 'Serving',
+    value: 'directory',
+    default: 'apiserver.local.config/certificates',
+    parse: text,
+    help: 'Where a self-signed certificate is made when --tls-cert-file is not given.',
+  },
+  'tls-cert-file': {
+    group: 'Serving',
+    value: 'file',
+    parse: file,
+    help: 'Serving certificate with its intermediates, PEM; read again when it changes.',
+  },
+  'tls-private-key-file': {
+    group: 'Serving',
+    value: 'file',
+    parse: file,
+    help: 'Private key of the serving certificate, PEM.',
+  },
+  'tls-min-version': {
+    group: 'Serving',
+    value: 'version',
+    default: 'VersionTLS12',
+    parse: parseTlsVersion,
+    help: 'VersionTLS12 or VersionTLS13.',
+  },
+  'tls-cipher-suites': {
+    group: 'Serving',
+    value: 'suites',
+    default: '',
+    parse: parseCipherSuites,
+    joinedBy: ',',
+    help: "TLS 1.2 cipher suites by Go's names; empty: those with ECDHE and AEAD.",
+  },
+  'tls-sni-cert-key': {
+    group: 'Serving',
+    value: 'cert,key[:names]',
+    default: '',
+    parse: parseSniCertificates,
+    joinedBy: '\n',
+    help: 'Certificate and key files for clients that ask for certain names, such as foo.crt,foo.key:*.foo.com,foo.com; without names those of the certificate. May be given several times.',
+  },
+  'disable-http2-serving': {
+    group: 'Serving',
+    value: 'bool',
+    default: 'false',
+    parse: parseBoolean,
+    help: 'Offer HTTP/1.1 only.',
+  },
+  'http2-max-streams-per-connection': {
+    group: 'Serving',
+    value: 'number',
+    default: '1000',
+    parse: integer(1, 100_000),
+    help: 'Concurrent requests of one HTTP/2 connection.',
+  },
+  'goaway-chance': {
+    group: 'Serving',
+    value: 'fraction',
+    default: '0',
+    parse: (value: string) => parseNumber(value, { min: 0, max: 0.02 }),
+    help: 'Chance, 0 to 0.02, that a request over HTTP/2 makes its client connect anew, which spreads clients over replicas; no request is lost.',
+  },
+  'shutdown-delay-duration': {
+    group: 'Serving',
+    value: 'duration',
+    default: '0s',
+    parse: parseDuration,
+    help: 'After SIGTERM, keep serving for this long while not ready.',
+  },
+  'shutdown-grace-duration': {
+    group: 'Serving',
+    value: 'duration',
+    default: '30s',
+    parse: parseDuration,
+    help: 'After that, wait this long for requests to end before they are cut.',
+  },
+  'shutdown-watch-termination-grace-period': {
+    group: 'Serving',
+    value: 'duration',
+    default: '10s',
+    parse: parseDuration,
+    help: 'Within the grace, the ends of many watches and followed logs are spread over this long.',
+  },
+  'max-requests-inflight': {
+    group: 'Limits',
+    value: 'number',
+    default: '400',
+    parse: limit,
+    help: 'Read-only requests at once; 0: no limit.',
+  },
+  'max-mutating-requests-inflight': {
+    group: 'Limits',
+    value: 'number',
+    default: '200',
+    parse: limit,
+    help: 'Mutating requests at once; 0: no limit.',
+  },
+  'max-longrunning-requests-inflight': {
+    group: 'Limits',
+    value: 'number',
+    default: '10000',
+    parse: limit,
+    help: 'Watches, followed logs and upgrades at once; 0: no limit.',
+  },
+} satisfies Record<string, Flag>;
