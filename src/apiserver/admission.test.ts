@@ -32,7 +32,6 @@ interface Setup {
   readonly authenticate?: Error;
   readonly authorize?: Error;
   readonly impersonate?: Error;
-  readonly limit?: number;
   readonly route?: Partial<Route>;
 }
 
@@ -41,8 +40,7 @@ function setUp(setup: Setup = {}) {
   const logged: { fields: object; message: string }[] = [];
   const steps: string[] = [];
   const registry = new Registry();
-  const limit = setup.limit ?? 0;
-  const inFlight = createInFlight({ readOnly: limit, mutating: limit, longRunning: limit });
+  const inFlight = createInFlight(defaultInFlightLimits);
   const log: Log = {
     debug: () => {},
     info: () => {},
@@ -254,43 +252,6 @@ describe('how a request ends', () => {
     const { ask, audited } = setUp();
     await ask({ target });
     expect(audited).toEqual([]);
-  });
-});
-
-describe('requests in flight', () => {
-  const waiting = { handle: () => new Promise<void>(() => {}) };
-
-  test('one too many is 429 with Retry-After, before the hub is asked; a place that is freed is taken', async () => {
-    const { ask, steps, inFlight } = setUp({ limit: 2, route: waiting });
-    const [first] = [await ask(), await ask()];
-    steps.length = 0;
-    const refused = await ask();
-    expect(statusOf(refused)).toMatchObject({
-      code: 429,
-      reason: 'TooManyRequests',
-      message: 'Too many requests, please try again later.',
-      details: { retryAfterSeconds: 1 },
-    });
-    expect(refused.answerHeaders.join('\n')).toContain('retry-after\n1');
-    expect(steps).toEqual(['authenticate']);
-    first.goAway();
-    await ask();
-    expect(inFlight.counts.readOnly).toBe(2);
-    expect(steps.at(-1)).toBe('authorize');
-  });
-
-  test('system:masters is let in all the same', async () => {
-    const user = { name: 'admin', groups: ['system:masters'] };
-    const { ask, inFlight } = setUp({ limit: 1, user, route: waiting });
-    await ask();
-    expect((await ask()).status).toBeUndefined();
-    expect(inFlight.counts.readOnly).toBe(2);
-  });
-
-  test('a refused request leaves no place taken', async () => {
-    const { ask, inFlight } = setUp({ limit: 1, authorize: new StatusError('Forbidden', 'no') });
-    for (let i = 0; i < 5; i += 1) expect((await ask()).status).toBe(403);
-    expect(inFlight.counts.readOnly).toBe(0);
   });
 });
 

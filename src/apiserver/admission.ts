@@ -18,7 +18,7 @@ import { TooManyRequests } from './in-flight.ts';
 import type { InFlight, RequestClass } from './in-flight.ts';
 import type { RequestMetrics } from './metrics.ts';
 import { noteCaller } from './note-caller.ts';
-import { RequestDeadline, requestedTimeout, timeoutError } from './request-deadline.ts';
+import { RequestDeadline, expiredError, requestedTimeout, timeoutError } from './request-deadline.ts';
 import { respondStatus, statusErrorOf } from './status-response.ts';
 import { respondTryLater } from './try-later.ts';
 
@@ -190,20 +190,30 @@ class TrackedRequest {
   }
 
   fail(error: unknown): void {
-    const statusError = statusErrorOf(error);
+    // When the time is up, the deadline and whoever works on the request both say so: the first counts.
+    if (this.#failure) return;
+    const { expired } = this.deadline;
+    const statusError = expired ? expiredError(error) : statusErrorOf(error);
     const { status } = statusError;
     // That callers go away is no failure of anybody, and would fill the log.
-    if (status.code >= 500 && !this.#exchange.signal.aborted) {
+    if (status.code >= 500 && (expired || !this.#exchange.signal.aborted)) {
       this.#options.log.warn(
         { err: statusError.cause ?? error, auditID: this.auditId, code: status.code },
         'request failed',
       );
     }
     this.#failure = statusError;
-    this.#panicked = !(error instanceof StatusError || error instanceof Failure);
-    if (this.#exchange.status === undefined)
-      respondStatus(this.#exchange, status, ['audit-id', this.auditId]);
-    else this.#exchange.abort();
+    this.#panicked = !expired && !(error instanceof StatusError || error instanceof Failure);
+    this.#answerFailure(statusError);
+  }
+
+  #answerFailure(error: StatusError): void {
+    const auditHeader = ['audit-id', this.auditId];
+    const { status } = error;
+    if (this.#exchange.status !== undefined) this.#exchange.abort();
+    else if (error instanceof TooManyRequests)
+      respondTryLater(this.#exchange, { text: status.message, retryAfterSeconds: 1 }, auditHeader);
+    else respondStatus(this.#exchange, status, auditHeader);
   }
 
   #beginAudit(user?: UserInfo): AuditRecord | undefined {

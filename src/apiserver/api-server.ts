@@ -15,11 +15,16 @@ import type { Probes } from './probes.ts';
 import { attachRequestContext } from './request-context.ts';
 import type { ResourceApi } from './resource-api.ts';
 import { respondStatus } from './status-response.ts';
+import { refuseAtShutdown } from './try-later.ts';
+import type { ShutdownAnswer } from './try-later.ts';
 
 /** Makes the route of a request that an engine of its own answers: a subresource whose connect methods are described only. */
 export type ConnectEngine = (info: RequestInfo, exchange: Exchange) => Route;
 
-export interface ApiServerOptions extends Pick<AdmissionOptions, 'authenticate' | 'authorizer'> {
+export interface ApiServerOptions extends Pick<
+  AdmissionOptions,
+  'authenticate' | 'authorizer' | 'requestTimeoutMs'
+> {
   /** Undefined: nothing is audited. */
   readonly audit: Pick<AuditOptions, 'policy' | 'log'> | undefined;
   readonly resources: ResourceApi;
@@ -34,6 +39,8 @@ export interface ApiServerOptions extends Pick<AdmissionOptions, 'authenticate' 
   readonly version: object;
   /** False while starting: everything but probes answers 503, never 404 or 403, which callers would remember. */
   readonly isReady: () => boolean;
+  /** What new requests are told; default: they are served. */
+  readonly shutdownAnswer?: () => ShutdownAnswer;
   readonly log: Log;
 }
 
@@ -51,6 +58,8 @@ export function createApiServer(options: ApiServerOptions): (exchange: Exchange)
     route: (info, exchange) => routeOf(info, exchange, options),
   });
   return (exchange) => {
+    const answer = options.shutdownAnswer?.() ?? 'none';
+    if (answer !== 'none' && refuseAtShutdown(exchange, answer, auditHeader(exchange))) return;
     if (options.isReady() || isProbe(exchange.target)) admit(exchange);
     else refuseUnready(exchange);
   };
@@ -60,8 +69,10 @@ const isProbe = (target: string) => /^\/(?:livez|readyz|healthz)(?:[/?]|$)/.test
 
 function refuseUnready(exchange: Exchange): void {
   const { status } = new StatusError('ServiceUnavailable', 'the server is starting or stopping');
-  respondStatus(exchange, status, ['audit-id', auditIdOf(exchange.headers)]);
+  respondStatus(exchange, status, auditHeader(exchange));
 }
+
+const auditHeader = ({ headers }: Exchange) => ['audit-id', auditIdOf(headers)];
 
 function routeOf(info: RequestInfo, exchange: Exchange, options: ApiServerOptions): Route {
   if (!info.isResourceRequest) {
@@ -83,7 +94,8 @@ function resourceRoute(info: RequestInfo, resources: ResourceApi): Route {
     requestClass: info.verb === 'watch' ? 'longRunning' : isRead ? 'readOnly' : 'mutating',
     handle: (exchange, { user, auditId, audit }) => {
       const { request, response } = exchange.nodePair();
-      attachRequestContext(request, { user, requestInfo: info, auditId, audit });
+      const { body, signal } = exchange;
+      attachRequestContext(request, { user, requestInfo: info, auditId, audit, body, signal });
       resources.handle(request, response);
     },
   };
@@ -99,10 +111,11 @@ function ownPath(info: RequestInfo, { probes, registry, version }: ApiServerOpti
     },
   });
   if (isProbe(info.path)) {
-    return get((exchange) => {
+    const route = get((exchange) => {
       if (!probes.handle(exchange, info.path))
         exchange.respond(404, ['content-type', 'text/plain'], '404 page not found\n');
     });
+    return { ...route, isExempt: true };
   }
   if (info.path === '/version' || info.path === '/version/') {
     return get((exchange, auditId) =>

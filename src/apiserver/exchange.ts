@@ -31,7 +31,7 @@ export interface Exchange {
   readonly isUpgrade: boolean;
   /** Undefined where the request has no body. */
   readonly body: Readable | undefined;
-  /** Fires when the caller goes away before the answer is complete. */
+  /** Fires when the caller goes away before the answer is complete, or with the reason that `cancel` was given. */
   readonly signal: AbortSignal;
   /** The status that was answered, once it was. */
   readonly status: number | undefined;
@@ -45,6 +45,8 @@ export interface Exchange {
   takeSocket(status: number): UpgradeSide;
   /** Ends a streamed answer early and in good order: nothing is missing of a stream that could go on for ever. */
   finish(): void;
+  /** Ends all work for the request by its `signal`. The caller is still there, and can be answered. */
+  cancel(reason: Error): void;
   /** Resets the stream or destroys the socket: the only thing left to say once headers are out. */
   abort(): void;
   /**

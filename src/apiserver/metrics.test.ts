@@ -69,9 +69,10 @@ describe('request metrics', () => {
   test('requests in flight by kind', async () => {
     const { inFlight, registry } = create();
     const user = { name: 'jane', groups: [] };
-    inFlight.enter('readOnly', user);
-    inFlight.enter('longRunning', user);
-    inFlight.enter('longRunning', user);
+    const patience = { signal: AbortSignal.abort(), maxWaitMs: 0 };
+    void inFlight.enter('readOnly', user, patience);
+    void inFlight.enter('longRunning', user, patience);
+    void inFlight.enter('longRunning', user, patience);
     const text = await registry.metrics();
     expect(text).toContain('apiserver_current_inflight_requests{request_kind="readOnly"} 1\n');
     expect(text).toContain('apiserver_current_inflight_requests{request_kind="mutating"} 0\n');

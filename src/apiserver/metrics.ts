@@ -1,6 +1,7 @@
-import { Counter, Gauge, Histogram, collectDefaultMetrics } from 'prom-client';
+import { Counter, Histogram, collectDefaultMetrics } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { RequestInfo } from '../kube/request-info.ts';
+import { registerInFlightMetrics } from './in-flight-metrics.ts';
 import type { InFlight } from './in-flight.ts';
 
 /** kube-apiserver's own bounds for apiserver_request_duration_seconds. */
@@ -73,7 +74,7 @@ export function createRequestMetrics(options: {
     labelNames: ['result'],
     registers: [registry],
   });
-  inFlightGauges(registry, inFlight);
+  registerInFlightMetrics(registry, inFlight);
   const children = new Map<string, { total: Counter.Internal; duration: Histogram.Internal<string> }>();
   const childFor = (info: RequestInfo | undefined, code: number) => {
     const labels = labelsOf(info, options.served);
@@ -113,25 +114,4 @@ function labelsOf(info: RequestInfo | undefined, served: ReadonlySet<string>) {
     scope: known ? (info.name ? 'resource' : 'cluster') : '',
     component: 'apiserver',
   };
-}
-
-function inFlightGauges(registry: Registry, inFlight: InFlight): void {
-  new Gauge({
-    name: 'apiserver_current_inflight_requests',
-    help: 'Requests that are being answered, by kind.',
-    labelNames: ['request_kind'],
-    registers: [registry],
-    collect() {
-      this.set({ request_kind: 'readOnly' }, inFlight.counts.readOnly);
-      this.set({ request_kind: 'mutating' }, inFlight.counts.mutating);
-    },
-  });
-  new Gauge({
-    name: 'apiserver_longrunning_requests',
-    help: 'Watches, upgrades and proxied streams that are open.',
-    registers: [registry],
-    collect() {
-      this.set(inFlight.counts.longRunning);
-    },
-  });
 }

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { RequestInfo } from '../kube/request-info.ts';
 import type { UserInfo } from '../kube/user-info.ts';
 import type { RequestAudit } from './audit-record.ts';
@@ -9,6 +10,10 @@ export interface RequestContext {
   readonly auditId: string;
   /** Whoever decodes a body or makes an answer tells it; undefined where nothing is written of the request. */
   readonly audit?: RequestAudit | undefined;
+  /** Unread; undefined where the request has none. */
+  readonly body: Readable | undefined;
+  /** Fires when the caller goes away, or the request's time is over, before the answer is complete. */
+  readonly signal: AbortSignal;
 }
 
 // Keyed by Node's request object: fastify hands that through unchanged, whichever protocol it came by.

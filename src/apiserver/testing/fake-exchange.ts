@@ -66,6 +66,10 @@ export class FakeExchange implements Exchange {
     throw new Error('there is no socket');
   }
 
+  cancel(reason: Error): void {
+    this.#controller.abort(reason);
+  }
+
   closeConnectionAfter(): void {
     this.closesConnection = true;
   }
