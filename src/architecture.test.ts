@@ -23,6 +23,7 @@ const mayImport: Record<string, readonly string[]> = {
 
 /** Packages that have one place. */
 const packagePlaces: Record<string, readonly string[]> = {
+  ajv: ['apiserver'],
   fastify: ['apiserver'],
   '@kubernetes/client-node': ['hub', 'sdk'],
   'node-forge': ['pki'],

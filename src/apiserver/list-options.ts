@@ -12,6 +12,8 @@ import { badRequest, fieldForbidden, fieldNotSupported, invalid } from '../kube/
 /** metav1.ListOptions, read and checked. */
 export interface ListOptions {
   readonly watch: boolean;
+  /** Of the path: only objects in it; empty for all, and for objects of the cluster. */
+  readonly namespace: string;
   readonly labelSelector: LabelSelector;
   readonly fieldSelector: FieldSelector;
   /** Empty for the newest state; `0` for any. */
@@ -26,13 +28,14 @@ export interface ListOptions {
 const selectableFields = ['metadata.name', 'metadata.namespace'];
 
 /** Throws a 400 StatusError for what cannot be read, and 422 for what does not go together. */
-export function parseListOptions(query: QueryParameters): ListOptions {
+export function parseListOptions(query: QueryParameters, namespace = ''): ListOptions {
   const watch = query.flag('watch');
   const causes = watch ? watchCauses(query) : listCauses(query);
   // A list may answer more than `limit`: it must be a number all the same.
   integer(query, 'limit');
   const options = {
     watch,
+    namespace,
     labelSelector: parseLabelSelector(query.first('labelSelector') ?? ''),
     fieldSelector: parseFieldSelector(query.first('fieldSelector') ?? ''),
     resourceVersion: query.first('resourceVersion') ?? '',
@@ -50,6 +53,7 @@ export function parseListOptions(query: QueryParameters): ListOptions {
 
 export function isSelected(object: KubeObject, options: ListOptions): boolean {
   const { name, namespace, labels } = object.metadata;
+  if (options.namespace !== '' && namespace !== options.namespace) return false;
   const fields = { 'metadata.name': name, 'metadata.namespace': namespace ?? '' };
   return matchesFields(options.fieldSelector, fields) && matchesLabels(options.labelSelector, labels);
 }

@@ -100,7 +100,8 @@ function schemasOf({ resources }: GroupVersionResources): Schemas {
   return { ...Object.fromEntries(own), ...metaSchemas };
 }
 
-function objectSchema(resource: AnyResource): JsonSchema {
+/** Of whole objects, as they are described, and as they are checked. */
+export function objectSchema(resource: AnyResource): JsonSchema {
   const { properties, ...schema } = resource.schema;
   return {
     ...schema,

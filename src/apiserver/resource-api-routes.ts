@@ -1,47 +1,113 @@
-import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Log } from '../base/log.ts';
 import type { RequestInfo } from '../kube/request-info.ts';
-import { StatusError, methodNotAllowed, unknownResource, verbNotSupported } from '../kube/status.ts';
+import { methodNotAllowed, unknownResource } from '../kube/status.ts';
 import { parseListOptions } from './list-options.ts';
-import { negotiate } from './negotiation.ts';
+import type { ObjectSchema } from './object-schema.ts';
+import { createObjectSchema } from './object-schema.ts';
 import { requestContext } from './request-context.ts';
-import type { NodeResponse } from './watch-stream.ts';
 import type { ReadRequest } from './resource-read.ts';
 import { answerGet, answerList } from './resource-read.ts';
-import { acceptOf, queryOf, sendStatus, sendText } from './resource-response.ts';
-import type { AnyResource, ResourceContext } from './resource.ts';
-import { pathOf } from './resource-names.ts';
-import { includeObjectOf } from './table-conversion.ts';
+import { queryOf, sendStatus, sendText } from './resource-response.ts';
+import { serveWatch } from './resource-watch.ts';
+import type { WriteTarget } from './resource-write.ts';
+import { answerCreate, answerDelete, answerPatch, answerUpdate } from './resource-write.ts';
+import type { AnyResource } from './resource.ts';
+import { groupVersionOf } from './resource-names.ts';
 import { WatchEncoder } from './watch-encoder.ts';
 import type { WatchServer } from './watch-server.ts';
 
-export interface ResourceRoutesOptions {
-  readonly watches: WatchServer;
-  readonly log: Log;
+/** Answers a request whose path was found to be what was authorized. */
+type Answer = (read: ReadRequest, info: RequestInfo) => Promise<FastifyReply | undefined>;
+
+type RouteMethod = 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT';
+
+/** One path of a resource, and what is answered there. */
+export interface ResourcePlace {
+  readonly resource: AnyResource;
+  /** As fastify has it: `/apis/example.dev/v1/widgets/:name`. */
+  readonly url: string;
+  readonly hasNamespace: boolean;
+  /** Segments from the resource on: 1 for all objects, 2 for one, 3 for its subresource. */
+  readonly parts: 1 | 2 | 3;
+  readonly subresource: string;
+  readonly methods: Readonly<Partial<Record<RouteMethod, Answer>>>;
+}
+
+/** The places of one resource. */
+export function placesOf(resource: AnyResource, watches: WatchServer): ResourcePlace[] {
+  const schema = createObjectSchema(resource);
+  const base = `/apis/${groupVersionOf(resource)}`;
+  const hasNamespace = resource.scope === 'Namespaced';
+  const inside = `${base}${hasNamespace ? '/namespaces/:namespace' : ''}/${resource.plural}`;
+  const common = { resource, hasNamespace, subresource: '' };
+  const read = resource.list ? { GET: listAnswer(resource, watches) } : {};
+  const create: Answer = (write) => answerCreate({ ...write, schema });
+  const remove: Answer = (write, { name }) => answerDelete({ ...write, schema }, name);
+  return [
+    { ...common, url: inside, parts: 1, methods: { ...read, ...(resource.create ? { POST: create } : {}) } },
+    // All namespaces: they can be read only.
+    ...(hasNamespace
+      ? [
+          {
+            ...common,
+            ...({ hasNamespace: false, url: `${base}/${resource.plural}`, parts: 1, methods: read } as const),
+          },
+        ]
+      : []),
+    {
+      ...common,
+      url: `${inside}/:name`,
+      parts: 2,
+      methods: { ...objectMethods(resource, schema), ...(resource.delete ? { DELETE: remove } : {}) },
+    },
+    ...(resource.subresources ?? []).flatMap((subresource): ResourcePlace[] =>
+      subresource.type === 'connect'
+        ? []
+        : [
+            {
+              ...common,
+              url: `${inside}/:name/${subresource.name}`,
+              parts: 3,
+              subresource: subresource.name,
+              methods: objectMethods(subresource, schema),
+            },
+          ],
+    ),
+  ];
+}
+
+/** GET, PUT and PATCH of one object, or of a part of it. */
+function objectMethods(target: WriteTarget, schema: ObjectSchema): ResourcePlace['methods'] {
+  const get: Answer = (read, { name }) => answerGet(read, target, name);
+  const put: Answer = (read, { name }) => answerUpdate({ ...read, schema }, target, name);
+  const patch: Answer = (read, { name }) => answerPatch({ ...read, schema }, target, name);
+  return {
+    ...(target.get ? { GET: get } : {}),
+    ...(target.update ? { PUT: put } : {}),
+    ...(target.get && target.update ? { PATCH: patch } : {}),
+  };
+}
+
+function listAnswer(resource: AnyResource, watches: WatchServer): Answer {
+  const encoder = new WatchEncoder(resource);
+  return async (read, info) => {
+    const options = parseListOptions(queryOf(read.request), info.namespace);
+    // What was authorized is what is done: both come from the same query.
+    if (options.watch !== (info.verb === 'watch')) throw unknownResource();
+    return options.watch ? serveWatch(read, { encoder, watches }) : answerList(read, options);
+  };
 }
 
 /** Adds the paths of one resource. What it does not offer is left to {@link answerUnrouted}. */
-export function addResourceRoutes(
-  app: FastifyInstance,
-  resource: AnyResource,
-  { watches }: ResourceRoutesOptions,
-): void {
-  const encoder = new WatchEncoder(resource);
-  if (resource.list) {
-    app.get(pathOf(resource), async (request, reply) => {
-      const info = checkedInfo(request, resource, 1);
-      const options = parseListOptions(queryOf(request));
-      // What was authorized is what is done: both come from the same query.
-      if (options.watch !== (info.verb === 'watch')) throw unknownResource();
-      if (options.watch) return serveWatch({ request, reply, resource, encoder }, watches);
-      return answerList(readRequest(request, reply, resource), options);
-    });
-  }
-  if (resource.get) {
-    app.get(`${pathOf(resource)}/:name`, async (request, reply) => {
-      const { name } = checkedInfo(request, resource, 2);
-      return answerGet(readRequest(request, reply, resource), name);
+export function addResourceRoutes(app: FastifyInstance, place: ResourcePlace): void {
+  for (const [method, answer] of Object.entries(place.methods)) {
+    app.route({
+      method,
+      url: place.url,
+      handler: (request, reply) => {
+        const info = checkedInfo(request, place);
+        return answer(readRequest({ request, reply, info }, place.resource), info);
+      },
     });
   }
 }
@@ -50,78 +116,32 @@ export function addResourceRoutes(
  * The request as it was authorized. Fastify's router reads paths a little differently (`%2F`, a doubled slash): where
  * the two do not agree, nothing is served.
  */
-function checkedInfo(request: FastifyRequest, resource: AnyResource, parts: number): RequestInfo {
+function checkedInfo(request: FastifyRequest, place: ResourcePlace): RequestInfo {
   const { requestInfo: info } = requestContext(request.raw);
-  const agrees =
-    info.isResourceRequest &&
-    info.apiGroup === resource.group &&
-    info.apiVersion === resource.version &&
-    info.resource === resource.plural &&
-    info.namespace === '' &&
-    info.parts.length === parts &&
-    info.parts.every((part) => part !== '' && part !== '.' && part !== '..');
-  if (!agrees) throw unknownResource();
+  if (!isAt(info, place)) throw unknownResource();
   return info;
 }
 
-const contextOf = (request: FastifyRequest): Omit<ResourceContext, 'signal'> => {
-  const { user, auditId } = requestContext(request.raw);
-  return { user, auditId, namespace: '' };
-};
-
-function readRequest(request: FastifyRequest, reply: FastifyReply, resource: AnyResource): ReadRequest {
-  const controller = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) controller.abort(new Error('the caller went away'));
-  });
-  return { request, reply, resource, context: { ...contextOf(request), signal: controller.signal } };
+function isAt(info: RequestInfo, { resource, parts, hasNamespace, subresource }: ResourcePlace): boolean {
+  return (
+    info.isResourceRequest &&
+    info.apiPrefix === 'apis' &&
+    info.apiGroup === resource.group &&
+    info.apiVersion === resource.version &&
+    info.resource === resource.plural &&
+    info.parts.length === parts &&
+    info.subresource === subresource &&
+    (info.namespace !== '') === hasNamespace &&
+    [info.namespace || 'none', ...info.parts].every((part) => part !== '' && part !== '.' && part !== '..')
+  );
 }
 
-async function serveWatch(
-  {
-    request,
-    reply,
-    resource,
-    encoder,
-  }: Pick<ReadRequest, 'request' | 'reply' | 'resource'> & { encoder: WatchEncoder },
-  watches: WatchServer,
-): Promise<FastifyReply | undefined> {
-  if (!resource.watch) throw verbNotSupported({ group: resource.group, resource: resource.plural }, 'watch');
-  const query = queryOf(request);
-  const { transform } = negotiate(acceptOf(request), { stream: true });
-  if (transform?.kind === 'PartialObjectMetadataList')
-    throw new StatusError(
-      'NotAcceptable',
-      'you requested PartialObjectMetadataList, but the requested object is not a list',
-    );
-  const includeObject = transform?.kind === 'Table' ? includeObjectOf(query) : 'Metadata';
-  const options = parseListOptions(query);
-  if (request.method === 'HEAD') return reply.header('content-type', 'application/json').send();
-  const response: NodeResponse = reply.raw;
-  await watches.serve({
-    resource,
-    encoder,
-    options,
-    view: { transform, includeObject },
-    context: contextOf(request),
-    response,
-    onOpen: () => {
-      // From here on the answer is a stream of lines, which fastify has no part in.
-      reply.hijack();
-      writeHead(response, { ...reply.getHeaders(), 'content-type': 'application/json' });
-      requestContext(request.raw).audit?.responseStarted(200);
-    },
-  });
-  // The answer was taken over: fastify waits for nothing more.
-  return undefined;
-}
-
-/** Before the first event, which may be long in coming. */
-function writeHead(response: NodeResponse, headers: Readonly<Record<string, unknown>>): void {
-  response.statusCode = 200;
-  for (const [name, value] of Object.entries(headers)) response.setHeader(name, String(value));
-  // Node's type of HTTP/2 responses does not know it; both protocols have it.
-  (response as ServerResponse).flushHeaders();
+function readRequest(
+  { request, reply, info }: { request: FastifyRequest; reply: FastifyReply; info: RequestInfo },
+  resource: AnyResource,
+): ReadRequest {
+  const { user, auditId, signal } = requestContext(request.raw);
+  return { request, reply, resource, context: { user, auditId, signal, namespace: info.namespace } };
 }
 
 /**
@@ -130,7 +150,7 @@ function writeHead(response: NodeResponse, headers: Readonly<Record<string, unkn
  */
 export function answerUnrouted(
   { request, reply }: { request: FastifyRequest; reply: FastifyReply },
-  resources: readonly AnyResource[],
+  places: readonly ResourcePlace[],
   documentPaths: ReadonlySet<string>,
 ): FastifyReply {
   const { requestInfo: info } = requestContext(request.raw);
@@ -140,19 +160,14 @@ export function answerUnrouted(
     if (isDocument && !isRead) return notAllowed({ request, reply }, ['GET', 'HEAD']);
     return sendText(reply, 404, '404 page not found\n');
   }
-  const resource = resources.find(
-    ({ group, version, plural }) =>
-      info.apiPrefix === 'apis' &&
-      group === info.apiGroup &&
-      version === info.apiVersion &&
-      plural === info.resource,
+  const place = places.find((each) => isAt(info, each));
+  const allowed = Object.keys(place?.methods ?? {}).flatMap((method) =>
+    method === 'GET' ? ['GET', 'HEAD'] : [method],
   );
-  const isOfResource =
-    resource && info.namespace === '' && info.parts.length <= 2 && !info.parts.includes('');
-  if (!isOfResource) return sendStatus({ request, reply }, unknownResource().status);
-  const offersGet = resource[info.parts.length === 1 ? 'list' : 'get'] !== undefined;
-  if (isRead && offersGet) return sendStatus({ request, reply }, unknownResource().status);
-  return notAllowed({ request, reply }, offersGet ? ['GET', 'HEAD'] : []);
+  // What is allowed here and has no route all the same, the router reads differently.
+  if (!place || allowed.includes(request.method))
+    return sendStatus({ request, reply }, unknownResource().status);
+  return notAllowed({ request, reply }, allowed);
 }
 
 function notAllowed(

@@ -5,9 +5,11 @@ import Fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../base/log.ts';
 import type { SpreadEnds } from '../base/spread-ends.ts';
-import { badRequest, methodNotAllowed } from '../kube/status.ts';
+import { badRequest, methodNotAllowed, unsupportedMediaType } from '../kube/status.ts';
+import type { StatusError } from '../kube/status.ts';
+import { OBJECT_TYPES, PATCH_TYPES } from './resource-body.ts';
 import { addDiscoveryRoutes } from './resource-api-documents.ts';
-import { addResourceRoutes, answerUnrouted } from './resource-api-routes.ts';
+import { addResourceRoutes, answerUnrouted, placesOf } from './resource-api-routes.ts';
 import { sendStatus } from './resource-response.ts';
 import { requestContext } from './request-context.ts';
 import type { AnyResource } from './resource.ts';
@@ -50,8 +52,9 @@ export async function createResourceApi(options: ResourceApiOptions): Promise<Re
   const { app, handler } = createApp(log);
   const groupVersions = byGroupVersion(resources);
   const documentPaths = addDiscoveryRoutes(app, groupVersions, options.version ?? 'unversioned');
-  for (const resource of resources) addResourceRoutes(app, resource, { watches, log });
-  app.setNotFoundHandler((request, reply) => answerUnrouted({ request, reply }, resources, documentPaths));
+  const places = resources.flatMap((resource) => placesOf(resource, watches));
+  for (const place of places) addResourceRoutes(app, place);
+  app.setNotFoundHandler((request, reply) => answerUnrouted({ request, reply }, places, documentPaths));
   await app.ready();
   const answering = new Answering();
   return {
@@ -61,6 +64,9 @@ export async function createResourceApi(options: ResourceApiOptions): Promise<Re
     },
     handle: (request, response) => {
       answering.add(response);
+      const { body } = requestContext(request);
+      // A body that nobody wants must not hold its connection's window (RFC 9113 8.1).
+      response.once('finish', () => body?.resume());
       // Fastify's types know one protocol at a time; its code asks each request for its own.
       handler()(request as IncomingMessage, response as ServerResponse);
     },
@@ -92,7 +98,7 @@ function createApp(log: Log): { app: FastifyInstance; handler: () => Handler } {
       void fail({ error: badRequest(error.message), request, reply, log });
     },
   });
-  // No body is read for what is served here; whoever sends one gets the answer that the path deserves.
+  // Whoever needs a body reads it; a body that nobody needs does not matter, whatever its type.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   app.addHook('onRequest', (request, reply, done) => {
@@ -122,11 +128,17 @@ function fail({
   reply: FastifyReply;
   log: Log;
 }): FastifyReply {
-  // Fastify's own answer to a method that HTTP does not know.
-  const isUnknownMethod = error instanceof Error && 'code' in error && error.code === 'FST_ERR_NOT_FOUND';
-  const failure = isUnknownMethod ? methodNotAllowed() : statusErrorOf(error);
+  const failure = ownFailure(error, request) ?? statusErrorOf(error);
   if (failure.status.code >= 500) log.error({ err: failure.cause ?? error }, 'request failed');
   return sendStatus({ request, reply }, failure.status);
+}
+
+/** Fastify's own answers, to a method that HTTP does not know, and to a content type that is none. */
+function ownFailure(error: unknown, { method }: FastifyRequest): StatusError | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  if (error.code === 'FST_ERR_NOT_FOUND') return methodNotAllowed();
+  if (error.code !== 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return undefined;
+  return unsupportedMediaType(method === 'PATCH' ? PATCH_TYPES : OBJECT_TYPES);
 }
 
 /** Counts what is being answered. */

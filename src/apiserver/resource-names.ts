@@ -5,7 +5,9 @@ import type { AnyResource, ConnectMethod, Subresource } from './resource.ts';
 export const groupVersionOf = ({ group, version }: { group: string; version: string }) =>
   `${group}/${version}`;
 
-export const pathOf = (resource: AnyResource) => `/apis/${groupVersionOf(resource)}/${resource.plural}`;
+/** Where the objects are: those of one namespace, where the resource has namespaces. */
+export const pathOf = (resource: AnyResource) =>
+  `/apis/${groupVersionOf(resource)}${resource.scope === 'Namespaced' ? '/namespaces/{namespace}' : ''}/${resource.plural}`;
 
 const connectVerbs: Readonly<Record<ConnectMethod, string | undefined>> = {
   DELETE: 'delete',
@@ -20,7 +22,10 @@ const connectVerbs: Readonly<Record<ConnectMethod, string | undefined>> = {
 
 /** The verbs that discovery shows: those that work, as clients act on them (the garbage collector watches what it can). */
 export function verbsOf(resource: AnyResource): string[] {
-  return (['get', 'list', 'watch'] as const).filter((verb) => resource[verb] !== undefined);
+  const verbs = (['create', 'delete', 'get', 'list', 'update', 'watch'] as const).filter(
+    (verb) => resource[verb] !== undefined,
+  );
+  return [...verbs, ...(resource.get && resource.update ? ['patch'] : [])].sort();
 }
 
 export function connectVerbsOf(methods: readonly ConnectMethod[]): string[] {

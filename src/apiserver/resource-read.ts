@@ -22,29 +22,53 @@ export interface ReadRequest {
   readonly context: ResourceContext;
 }
 
-/** GET of one object. */
-export async function answerGet(read: ReadRequest, name: string): Promise<FastifyReply> {
+/** GET of one object, from a resource or one of its subresources. */
+export async function answerGet(
+  read: ReadRequest,
+  source: Pick<AnyResource, 'get'>,
+  name: string,
+): Promise<FastifyReply> {
   const { request, resource, context } = read;
-  const representation = negotiate(acceptOf(request), { stream: false });
-  const query = queryOf(request);
-  const transform = checkedTransform(representation, { isList: false });
-  const table = transform?.kind === 'Table' ? includeObjectOf(query) : undefined;
-  await notOlderThan(resource, query.first('resourceVersion') ?? '', context);
-  const object = await resource.get?.(name, context);
+  const show = objectView(read);
+  await notOlderThan(resource, queryOf(request).first('resourceVersion') ?? '', context);
+  const object = await source.get?.(name, context);
   if (!object) throw notFound({ group: resource.group, resource: resource.plural }, name);
-  if (!transform) return sendObject(read, object, representation.format);
-  if (table === undefined)
-    return sendObject(read, toPartialObject(object, transform.version), representation.format);
-  const metadata = { resourceVersion: object.metadata.resourceVersion ?? '' };
-  const options = { version: transform.version, includeObject: table, withColumns: true };
-  return sendObject(read, toTable(resource, { objects: [object], metadata }, options), representation.format);
+  return show(object);
+}
+
+/**
+ * How the caller wants one object to be shown. Asked before anything is done: a write whose answer cannot be given is
+ * not made. Throws a 406 StatusError.
+ */
+export function objectView({
+  request,
+  reply,
+  resource,
+}: Pick<ReadRequest, 'request' | 'reply' | 'resource'>): (object: KubeObject) => Promise<FastifyReply> {
+  const { format, transform } = checkedTransform(negotiate(acceptOf(request), { stream: false }), {
+    isList: false,
+  });
+  const includeObject = transform?.kind === 'Table' ? includeObjectOf(queryOf(request)) : undefined;
+  return (object) => {
+    if (!transform) return sendObject({ request, reply }, object, format);
+    const { version } = transform;
+    if (includeObject === undefined)
+      return sendObject({ request, reply }, toPartialObject(object, version), format);
+    const metadata = { resourceVersion: object.metadata.resourceVersion ?? '' };
+    const options = { version, includeObject, withColumns: true };
+    return sendObject(
+      { request, reply },
+      toTable(resource, { objects: [object], metadata }, options),
+      format,
+    );
+  };
 }
 
 /** GET of all objects. */
 export async function answerList(read: ReadRequest, options: ListOptions): Promise<FastifyReply> {
   const { request, resource, context } = read;
   const representation = negotiate(acceptOf(request), { stream: false });
-  const transform = checkedTransform(representation, { isList: true });
+  const { transform } = checkedTransform(representation, { isList: true });
   const includeObject = transform?.kind === 'Table' ? includeObjectOf(queryOf(request)) : undefined;
   // No list of ours ends early, so whoever continues one has a token of something else: it lists anew.
   if (options.continueToken !== '')
@@ -81,12 +105,9 @@ function listObject(
 }
 
 /** One object cannot be shown as a list, nor a list as one object. */
-function checkedTransform(
-  { transform }: Representation,
-  { isList }: { isList: boolean },
-): Representation['transform'] {
+function checkedTransform(representation: Representation, { isList }: { isList: boolean }): Representation {
   const wrong = isList ? 'PartialObjectMetadata' : 'PartialObjectMetadataList';
-  if (transform?.kind !== wrong) return transform;
+  if (representation.transform?.kind !== wrong) return representation;
   const found = isList ? 'a list' : 'not a list';
   throw new StatusError('NotAcceptable', `you requested ${wrong}, but the requested object is ${found}`);
 }

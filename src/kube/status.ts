@@ -85,6 +85,30 @@ export function notFound(resource: ResourceName, name: string): StatusError {
   });
 }
 
+export function alreadyExists(resource: ResourceName, name: string): StatusError {
+  return new StatusError('AlreadyExists', `${qualified(resource)} "${name}" already exists`, {
+    details: { name, group: resource.group, kind: resource.resource },
+  });
+}
+
+/** What was to be changed is no longer as the caller knows it; `why` is for people. */
+export function conflict(resource: ResourceName, name: string, why: string): StatusError {
+  return new StatusError(
+    'Conflict',
+    `Operation cannot be fulfilled on ${qualified(resource)} "${name}": ${why}`,
+    { details: { name, group: resource.group, kind: resource.resource } },
+  );
+}
+
+/** The conflict of an update whose resource version is not the present one. */
+export function modified(resource: ResourceName, name: string): StatusError {
+  return conflict(
+    resource,
+    name,
+    'the object has been modified; please apply your changes to the latest version and try again',
+  );
+}
+
 export function badRequest(message: string): StatusError {
   return new StatusError('BadRequest', message);
 }
@@ -124,6 +148,10 @@ export function unsupportedMediaType(mediaTypes: readonly string[]): StatusError
   );
 }
 
+export function entityTooLarge(detail: string): StatusError {
+  return new StatusError('RequestEntityTooLarge', `Request entity too large: ${detail}`);
+}
+
 /** The state or the events since a resource version are no longer known: whoever asks lists anew. */
 export function expired(message: string): StatusError {
   return new StatusError('Expired', message);
@@ -156,6 +184,25 @@ export const fieldNotSupported = (
 ): FieldCause => ({
   reason: 'FieldValueNotSupported',
   message: `Unsupported value: ${JSON.stringify(value)}: supported values: ${supported.map((each) => JSON.stringify(each)).join(', ')}`,
+  field,
+});
+
+export const fieldInvalid = (field: string, value: unknown, detail: string): FieldCause => ({
+  reason: 'FieldValueInvalid',
+  message: `Invalid value: ${JSON.stringify(value)}: ${detail}`,
+  field,
+});
+
+export const fieldRequired = (field: string, detail = ''): FieldCause => ({
+  reason: 'FieldValueRequired',
+  message: `Required value${detail ? `: ${detail}` : ''}`,
+  field,
+});
+
+/** `limit` is in bytes. */
+export const fieldTooLong = (field: string, limit: number): FieldCause => ({
+  reason: 'FieldValueTooLong',
+  message: `Too long: may not be more than ${limit} bytes`,
   field,
 });
 

@@ -8,7 +8,7 @@ import { issueCertificate } from '../../pki/issue.ts';
 import type { IssuedCertificate } from '../../pki/issue.ts';
 import type { Exchange } from '../exchange.ts';
 import { listen } from '../listener.ts';
-import type { Listener } from '../listener.ts';
+import type { Listener, ListenerOptions } from '../listener.ts';
 
 const listeners: Listener[] = [];
 afterEach(() => {
@@ -19,13 +19,22 @@ let serving: Promise<IssuedCertificate> | undefined;
 
 /** A real listener on a free port, closed when the test ends. Gives the port. */
 export async function serve(handle: (exchange: Exchange) => void): Promise<number> {
+  return (await startListener(handle)).port;
+}
+
+/** As `serve`, with options of the listener, which it gives. */
+export async function startListener(
+  handle: (exchange: Exchange) => void,
+  options: Partial<ListenerOptions> = {},
+): Promise<Listener> {
   serving ??= issueCertificate({ commonName: 'gateway', dnsNames: ['localhost'], usages: ['serverAuth'] });
   const listener = await listen({
     ...{ host: '127.0.0.1', port: 0, certificate: await serving, handle },
     log: silentLog,
+    ...options,
   });
   listeners.push(listener);
-  return listener.port;
+  return listener;
 }
 
 export interface Answer {
@@ -42,6 +51,7 @@ export interface CallOptions {
   /** Leaf first; the key is the first one's. */
   readonly clientCertificates?: readonly IssuedCertificate[];
   readonly agent?: https.Agent;
+  readonly payload?: string | Buffer;
 }
 
 const bytes = (value: string) => Buffer.from(value, 'utf8').toString('latin1');
@@ -59,14 +69,18 @@ function identity(chain: readonly IssuedCertificate[] = []): { cert?: string; ke
   return { cert: chain.map(({ certificatePem }) => certificatePem).join(''), key: leaf.privateKeyPem };
 }
 
+/** Node frames no body of a DELETE by itself. */
+const lengthOf = (payload: CallOptions['payload']) =>
+  payload === undefined ? {} : { 'content-length': String(Buffer.byteLength(payload)) };
+
 export async function callHttp1(port: number, options: CallOptions = {}): Promise<Answer> {
   const request = https.request({
     ...{ host: '127.0.0.1', port, rejectUnauthorized: false, agent: options.agent ?? false },
     ...{ method: options.method ?? 'GET', path: options.path ?? '/' },
-    headers: lines(options.headers),
+    headers: { ...lengthOf(options.payload), ...lines(options.headers) },
     ...identity(options.clientCertificates),
   });
-  request.end();
+  request.end(options.payload);
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
@@ -83,16 +97,20 @@ export async function callHttp2(port: number, options: CallOptions = {}): Promis
     ...identity(options.clientCertificates),
   });
   try {
-    const stream = session.request({
-      ':method': options.method ?? 'GET',
-      ':path': options.path ?? '/',
-      ...lines(options.headers),
-    });
-    stream.end();
-    const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+    const headers = { ':method': options.method ?? 'GET', ':path': options.path ?? '/' };
+    const stream = session.request(
+      { ...headers, ...lines(options.headers) },
+      { endStream: options.payload === undefined },
+    );
+    stream.end(options.payload);
+    const [answered] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
     const chunks: Buffer[] = [];
     for await (const chunk of stream) chunks.push(chunk as Buffer);
-    return { status: Number(headers[':status']), headers, body: Buffer.concat(chunks).toString() };
+    return {
+      status: Number(answered[':status']),
+      headers: answered,
+      body: Buffer.concat(chunks).toString(),
+    };
   } finally {
     session.destroy();
   }

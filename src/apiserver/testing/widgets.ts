@@ -5,6 +5,7 @@ import https from 'node:https';
 import type { Readable } from 'node:stream';
 import { afterEach } from 'vitest';
 import { silentLog } from '../../base/log.ts';
+import { SpreadEnds } from '../../base/spread-ends.ts';
 import type { KubeObject } from '../../kube/object-meta.ts';
 import { requestInfo } from '../../kube/request-info.ts';
 import type { UserInfo } from '../../kube/user-info.ts';
@@ -115,7 +116,7 @@ export interface WidgetServer {
   readonly port: number;
   readonly api: ResourceApi;
   readonly cache: WatchCache<Widget>;
-  readonly shutdown: AbortController;
+  readonly streams: SpreadEnds;
 }
 
 const apis: ResourceApi[] = [];
@@ -128,11 +129,11 @@ export async function serveWidgets(
   options: Partial<ResourceApiOptions> & { cache?: WatchCacheOptions } = {},
 ): Promise<WidgetServer> {
   const cache = new WatchCache<Widget>(options.cache);
-  const shutdown = new AbortController();
+  const streams = new SpreadEnds();
   const api = await createResourceApi({
     resources: [widgetResource(cache), gadgetResource, listOnlyResource],
     log: silentLog,
-    shutdown: shutdown.signal,
+    streams,
     ...options,
   });
   apis.push(api);
@@ -140,13 +141,14 @@ export async function serveWidgets(
     try {
       const info = requestInfo(exchange.method, exchange.target);
       const { request, response } = exchange.nodePair();
-      attachRequestContext(request, { user, requestInfo: info, auditId: 'audit-1' });
+      const { body, signal } = exchange;
+      attachRequestContext(request, { user, requestInfo: info, auditId: 'audit-1', body, signal });
       api.handle(request, response);
     } catch (error) {
       respondStatus(exchange, statusErrorOf(error).status);
     }
   });
-  return { port, api, cache, shutdown };
+  return { port, api, cache, streams };
 }
 
 export type Protocol = 'HTTP/1.1' | 'HTTP/2';
