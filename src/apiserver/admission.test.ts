@@ -144,7 +144,7 @@ describe('the way in', () => {
     const { ask, steps, audited } = setUp({ authenticate: new StatusError('Unauthorized', 'Unauthorized') });
     expect(statusOf(await ask())).toMatchObject({ kind: 'Status', code: 401, reason: 'Unauthorized' });
     expect(steps).toEqual(['authenticate']);
-    expect(audited).toMatchObject([{ user: { username: '' }, responseStatus: { code: 401 } }]);
+    expect(audited).toMatchObject([{ user: {}, responseStatus: { code: 401 } }]);
   });
 
   test('who may not is answered 403 and nothing is handled', async () => {
@@ -220,7 +220,7 @@ describe('how a request ends', () => {
     exchange.goAway();
     await setImmediate();
     expect(inFlight.counts.readOnly).toBe(0);
-    expect(audited).toMatchObject([{ responseStatus: { code: 0 } }]);
+    expect(audited).toMatchObject([{ responseStatus: { code: 499 } }]);
     expect(logged).toEqual([]);
     expect(await registry.metrics()).toMatch(/apiserver_request_total\{[^}]*code="499"\} 1/);
   });

@@ -241,20 +241,11 @@ class TrackedRequest {
     if (!this.#authenticated) this.audit = this.#beginAudit();
     const { audit } = this;
     if (!audit) return;
-    const code = this.#exchange.status;
-    const status = this.#failure?.status;
-    if (code === undefined) {
-      audit.complete('ResponseComplete', {
-        metadata: {},
-        status: 'Failure',
-        message: 'Connection closed early',
-        code: 499,
-      });
-    } else if (status) {
-      const stage = this.#panicked ? 'Panic' : 'ResponseComplete';
-      // Where the head was out already, its code counts, and the answer was cut; but for a fault of ours.
-      audit.responseStatus(this.#panicked ? status : { ...status, code });
-      audit.complete(stage, code);
-    } else audit.complete('ResponseComplete', code);
+    audit.ended({
+      code: this.#exchange.status,
+      failure: this.#failure?.status,
+      panicked: this.#panicked,
+      unauthenticated: !this.#authenticated && this.info !== undefined,
+    });
   }
 }

@@ -39,6 +39,18 @@ export interface RequestAudit {
   annotate(key: string, value: string): void;
 }
 
+/** How a request ended. */
+export interface AuditedEnd {
+  /** What was answered; undefined where the caller left before. */
+  readonly code: number | undefined;
+  /** What was thrown, as callers may know it. */
+  readonly failure?: Status | undefined;
+  /** Nobody meant it for callers: a fault of the server. */
+  readonly panicked?: boolean;
+  /** It ended while it was found out who asks. */
+  readonly unauthenticated?: boolean;
+}
+
 /** As kube-apiserver's --audit-log-truncate-max-event-size: what is larger is left out, and the event says so. */
 export const maxObjectBytes = 100 * 1024;
 const TRUNCATED = 'audit.k8s.io/truncated';
@@ -122,11 +134,19 @@ export class AuditRecord implements RequestAudit {
     this.#emit('ResponseStarted', preciseNow());
   }
 
-  /** `failure` replaces what was answered: an answer that was cut, or a caller who left. */
-  complete(stage: 'ResponseComplete' | 'Panic', answered: AuditedStatus | number): void {
-    if (typeof answered !== 'number') this.#status = answered;
-    else this.#status ??= { metadata: {}, code: answered };
-    this.#emit(stage, preciseNow());
+  ended({ code, failure, panicked, unauthenticated }: AuditedEnd): void {
+    if (code === undefined) {
+      this.#status = { metadata: {}, status: 'Failure', message: 'Connection closed early', code: 499 };
+    } else if (failure) {
+      // Where the head was out already, its code counts, and the answer was cut; but for a fault of ours.
+      this.responseStatus(panicked ? failure : { ...failure, code });
+      // kube-apiserver writes this one event, of this stage (endpoints/filters/authn_audit.go).
+      if (unauthenticated) {
+        this.responseStarted(code);
+        return;
+      }
+    } else this.#status ??= { metadata: {}, code };
+    this.#emit(panicked ? 'Panic' : 'ResponseComplete', preciseNow());
   }
 
   #emit(stage: AuditStage, at: number): void {

@@ -56,7 +56,7 @@ describe('an event', () => {
       headers: ['User-Agent', 'kubectl/1', 'X-Forwarded-For', '10.0.0.1'],
     });
     record?.annotate('authorization.k8s.io/decision', 'allow');
-    record?.complete('ResponseComplete', 201);
+    record?.ended({ code: 201 });
     const [event] = events.map((each) => JSON.parse(JSON.stringify(each)) as Record<string, unknown>);
     expect(event).toEqual({
       kind: 'Event',
@@ -98,33 +98,33 @@ describe('an event', () => {
       ],
     });
     record?.received();
-    record?.complete('ResponseComplete', 200);
+    record?.ended({ code: 200 });
     expect(events).toHaveLength(2);
     expect(JSON.stringify(events)).not.toContain('s3cret');
   });
 
   test('cannot be given a line of its own by a header', () => {
     const { record, events } = begin({ headers: ['User-Agent', 'x\n{"kind":"Event"}'] });
-    record?.complete('ResponseComplete', 200);
+    record?.ended({ code: 200 });
     expect(JSON.stringify(events[0]).split('\n')).toHaveLength(1);
   });
 
   test('of a path names no object', () => {
     const { record, events } = begin({ target: '/metrics' });
-    record?.complete('ResponseComplete', 200);
+    record?.ended({ code: 200 });
     expect(events[0]).toMatchObject({ verb: 'get', objectRef: undefined });
   });
 
   test('of a target that is no path says what was asked', () => {
     const { record, events } = begin({ target: 'http://evil.test/' });
-    record?.complete('ResponseComplete', 400);
+    record?.ended({ code: 400 });
     expect(events[0]).toMatchObject({ requestURI: 'http://evil.test/', verb: 'get' });
   });
 
   test('of a failure has what was answered', () => {
     const { record, events } = begin();
     record?.responseStatus(notFound({ group: 'g.test', resource: 'widgets' }, 'w').status);
-    record?.complete('ResponseComplete', 404);
+    record?.ended({ code: 404 });
     expect(events[0]?.responseStatus).toEqual({
       metadata: {},
       status: 'Failure',
@@ -139,7 +139,7 @@ describe('an event', () => {
   test('names the impersonated user beside the caller', () => {
     const { record, events } = begin();
     record?.impersonated({ name: 'joe', groups: ['ops'] });
-    record?.complete('ResponseComplete', 200);
+    record?.ended({ code: 200 });
     expect(events[0]).toMatchObject({
       user: { username: 'jané' },
       impersonatedUser: { username: 'joe', groups: ['ops'] },
@@ -153,7 +153,7 @@ describe('stages', () => {
     record?.received();
     record?.responseStarted(200);
     record?.responseStarted(200);
-    record?.complete('ResponseComplete', 200);
+    record?.ended({ code: 200 });
     return events.map(({ stage }) => stage);
   };
 
@@ -192,7 +192,7 @@ describe('objects', () => {
     const { record, events: written } = begin({ method: 'POST', ...setup });
     record?.requestObject(object);
     record?.responseObject({ items: [object] });
-    record?.complete('ResponseComplete', 201);
+    record?.ended({ code: 201 });
     const [event] = written;
     if (!event) throw new Error('no event');
     return event;
@@ -234,7 +234,7 @@ describe('objects', () => {
     const changing = { spec: { size: 1 } };
     record?.requestObject(changing);
     changing.spec.size = 2;
-    record?.complete('ResponseComplete', 201);
+    record?.ended({ code: 201 });
     expect(written[0]?.requestObject).toEqual({ spec: { size: 1 } });
   });
 
@@ -245,7 +245,7 @@ describe('objects', () => {
     expect(event.requestObject).toMatchObject({ metadata: { name: 'w' }, spec: { size: 1 } });
     const { record, events: written } = begin({ level: 'RequestResponse', rest });
     record?.responseObject({ kind: 'Table', rows: [{ cells: [1], object }] });
-    record?.complete('ResponseComplete', 200);
+    record?.ended({ code: 200 });
     expect(JSON.stringify(written)).not.toContain('managedFields');
     expect(written[0]?.responseObject).toMatchObject({
       rows: [{ cells: [1], object: { spec: { size: 1 } } }],
@@ -257,7 +257,7 @@ describe('objects', () => {
     const { record, events: written } = begin({ level: 'RequestResponse', method: 'POST' });
     record?.requestObject({ text: 'x'.repeat(maxObjectBytes) });
     record?.responseObject({ text: 'small' });
-    record?.complete('ResponseComplete', 201);
+    record?.ended({ code: 201 });
     expect(written[0]).toMatchObject({
       requestObject: undefined,
       responseObject: { text: 'small' },
@@ -268,7 +268,7 @@ describe('objects', () => {
   test('a patch is kept as it was sent', () => {
     const { record, events: written } = begin({ level: 'Request', method: 'PATCH', target: `${widgets}/w` });
     record?.requestPatch([{ op: 'remove', path: '/spec' }]);
-    record?.complete('ResponseComplete', 200);
+    record?.ended({ code: 200 });
     expect(written[0]?.requestObject).toEqual([{ op: 'remove', path: '/spec' }]);
   });
 });
@@ -277,7 +277,7 @@ describe('metrics', () => {
   test('have the names of kube-apiserver', async () => {
     const { record, registry, log } = begin();
     record?.received();
-    record?.complete('ResponseComplete', 200);
+    record?.ended({ code: 200 });
     log.lost = 5;
     const text = await registry.metrics();
     expect(text).toMatch(/^apiserver_audit_event_total 2$/m);
