@@ -105,7 +105,7 @@ export function describeShapes(world: () => GatewayWorld): void {
       expect(target.requests.map(({ path }) => path)).toEqual(['/x/']);
     });
 
-    test.each(['hub', 'direct'] as const)('paths that can be read in two ways (%s)', async (door) => {
+    test.each(['hub', 'direct'] as const)('[51] paths that can be read in two ways (%s)', async (door) => {
       const wrong: string[] = [];
       for (const path of door === 'hub' ? paths : [...paths, ...encodedPaths]) {
         const asked = path.replace('%43LUSTER', '%73hapes').replace('CLUSTER', 'shapes');
@@ -125,7 +125,7 @@ export function describeShapes(world: () => GatewayWorld): void {
       expect(reached()).toEqual(encodedPaths.map(() => 'GET /x'));
     });
 
-    test.each(['GET', 'POST'])('the same as upgrades (%s)', async (method) => {
+    test.each(['GET', 'POST'])('[51] the same as upgrades (%s)', async (method) => {
       const wrong: string[] = [];
       for (const path of [...paths, ...encodedPaths]) {
         const asked = path.replace('%43LUSTER', '%73hapes').replace('CLUSTER', 'shapes');

@@ -145,7 +145,7 @@ await describeGateway('bad input', (world) => {
     });
   });
 
-  test('a cluster that is down is 503 at once and says what failed; it works again when it is back', async () => {
+  test('[38] a cluster that is down is 503 at once and says what failed; it works again when it is back', async () => {
     const { kube, hub } = world();
     await registerCluster(kube, 'down', { cluster: kube.b, credential: 'X509Certificate' });
     expect((await hub.call(proxyPath('down', '/healthz'))).status).toBe(200);
@@ -165,7 +165,7 @@ await describeGateway('bad input', (world) => {
     expect((await hub.call(proxyPath('down', '/healthz'))).status).toBe(200);
   });
 
-  test('an endpoint that accepts and says nothing is 503 within the handshake timeout', async () => {
+  test('[38] an endpoint that accepts and says nothing is 503 within the handshake timeout', async () => {
     const { kube, hub } = world();
     const sockets = new Set<Socket>();
     const silent = createServer((socket) => sockets.add(socket.on('error', () => {})));

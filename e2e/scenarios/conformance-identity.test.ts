@@ -133,6 +133,27 @@ await describeGateway(
       });
     });
 
+    test('[59] names, groups and extras of any letters are the same at the review', async () => {
+      const { kube, hub } = world();
+      const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
+      const since = await auditEnd(kube.hub.auditLog);
+      const headers = [
+        ...['Impersonate-User', latin1('jané用户 (extern)')],
+        ...['Impersonate-Group', latin1('Köche, Kellner'), 'Impersonate-Group', 'a,b'],
+        ...['Impersonate-Extra-example.dev%2fa%25b', latin1('100 %, ja')],
+        ...['Impersonate-Extra-%e7%94%a8', 'x'],
+      ];
+      const answer = await hub.call(path, { headers });
+      expect(answer.status).toBe(200);
+      const [review] = (await auditSince(kube.hub.auditLog, since)).filter(
+        ({ objectRef }) => objectRef?.resource === 'subjectaccessreviews',
+      );
+      const { spec } = review?.requestObject as { spec: Record<string, unknown> };
+      expect(spec['user']).toBe('jané用户 (extern)');
+      expect(spec['groups']).toEqual(['Köche, Kellner', 'a,b', 'system:authenticated']);
+      expect(spec['extra']).toEqual({ 'example.dev/a%b': ['100 %, ja'], 用: ['x'] });
+    });
+
     describe('[63] tokens that were signed by the hub itself', () => {
       /** The same token of a service account, with other times. */
       async function tokenUntil(expires: number): Promise<string> {

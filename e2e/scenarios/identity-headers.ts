@@ -87,7 +87,7 @@ export function describeHeaders(world: () => GatewayWorld): void {
       ['hub', 'plain'],
       ['direct', 'nominated'],
       ['direct', 'plain'],
-    ] as const)('of an ordinary request (%s, %s)', async (door, how) => {
+    ] as const)('[54] of an ordinary request (%s, %s)', async (door, how) => {
       // The hub itself takes a nominated Audit-Id away, and then there is none to be carried.
       const nominated = door === 'hub' ? nominations.replace('Audit-Id, ', '') : nominations;
       const connection = ['Connection', nominated, 'connection', '', 'Connection', ' , x-nominated'];
@@ -104,7 +104,7 @@ export function describeHeaders(world: () => GatewayWorld): void {
       ['direct', 'GET', 'websocket', 'plain'],
       ['direct', 'POST', 'SPDY/3.1', 'nominated'],
       ['direct', 'POST', 'SPDY/3.1', 'plain'],
-    ] as const)('of an upgrade (%s, %s to %s, %s)', async (door, method, upgrade, how) => {
+    ] as const)('[54] of an upgrade (%s, %s to %s, %s)', async (door, method, upgrade, how) => {
       const more = how === 'nominated' ? `, ${nominations}` : '';
       const lines = [
         ...['Host', 'x', 'Connection', `Upgrade${more}`, 'Upgrade', upgrade],
@@ -139,7 +139,7 @@ export function describeHeaders(world: () => GatewayWorld): void {
       expect(target.requests).toEqual([]);
     });
 
-    test('what the hub has impersonated is not carried on', async () => {
+    test('[55] what the hub has impersonated is not carried on', async () => {
       const headers = [
         ...['Impersonate-User', 'evil', 'Impersonate-Group', 'system:masters', 'Impersonate-Uid', 'evil'],
         ...['Impersonate-Extra-Evil', 'evil', 'Impersonate-Future', 'evil', 'X-Kept', 'kept'],

@@ -218,7 +218,7 @@ await describeGateway('identity', (world) => {
     }
   }
 
-  describe('an upgrade that the target refuses', () => {
+  describe('[74] an upgrade that the target refuses', () => {
     test.each([
       ['403 Forbidden', 403],
       ['200 OK', 200],
@@ -250,28 +250,31 @@ await describeGateway('identity', (world) => {
     });
   });
 
-  test.each(['hub', 'direct'] as const)('a redirect is 502, and nobody follows it (%s)', async (door) => {
-    const elsewhere = await startTarget();
-    const answer: TargetOptions['answer'] = (request, response) => {
-      if (request.url === '/same') response.writeHead(304, { etag: '"1"' }).end();
-      else response.writeHead(302, { location: `${elsewhere.url}/stolen` }).end();
-    };
-    try {
-      await withTarget({ answer }, async (target) => {
-        for (const method of ['GET', 'POST']) {
-          const refused = await world()[door].call(proxyPath('target', '/x'), { method });
-          expect(refused.status).toBe(502);
-          expect(refused.headers.location).toBeUndefined();
-          expect(refused.text).not.toContain('stolen');
-        }
-        expect((await world()[door].call(proxyPath('target', '/same'))).status).toBe(304);
-        expect(target.requests).toHaveLength(3);
-      });
-      expect(elsewhere.accepted()).toBe(0);
-    } finally {
-      await elsewhere.close();
-    }
-  });
+  test.each(['hub', 'direct'] as const)(
+    '[75] a redirect is 502, and nobody follows it (%s)',
+    async (door) => {
+      const elsewhere = await startTarget();
+      const answer: TargetOptions['answer'] = (request, response) => {
+        if (request.url === '/same') response.writeHead(304, { etag: '"1"' }).end();
+        else response.writeHead(302, { location: `${elsewhere.url}/stolen` }).end();
+      };
+      try {
+        await withTarget({ answer }, async (target) => {
+          for (const method of ['GET', 'POST']) {
+            const refused = await world()[door].call(proxyPath('target', '/x'), { method });
+            expect(refused.status).toBe(502);
+            expect(refused.headers.location).toBeUndefined();
+            expect(refused.text).not.toContain('stolen');
+          }
+          expect((await world()[door].call(proxyPath('target', '/same'))).status).toBe(304);
+          expect(target.requests).toHaveLength(3);
+        });
+        expect(elsewhere.accepted()).toBe(0);
+      } finally {
+        await elsewhere.close();
+      }
+    },
+  );
 
   test.each(['hub', 'direct'] as const)(
     "a cluster's cookies and other services are for nobody (%s)",
