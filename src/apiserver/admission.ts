@@ -31,8 +31,8 @@ export interface Admitted {
   readonly auditId: string;
   /** Undefined where nothing is written of the request. */
   readonly audit: RequestAudit | undefined;
-  /** Whoever knows that the request goes on starts it anew. Long-running requests have none any more. */
-  readonly deadline: Pick<RequestDeadline, 'restart'>;
+  /** Whoever knows that the request goes on starts it anew. Long-running requests have none, unless they are proxied. */
+  readonly deadline: Pick<RequestDeadline, 'restart' | 'lift'>;
 }
 
 /** Answers an admitted request. What it throws is answered as a Status. */
@@ -40,7 +40,10 @@ export interface Route {
   readonly requestClass: RequestClass;
   /** Served whatever the load: probes. */
   readonly isExempt?: boolean;
-  /** Another server answers: `?timeout=` is for that one, which reads it itself. */
+  /**
+   * Another server answers: `?timeout=` is for that one, which reads it itself, and whoever carries the request decides
+   * how long its deadline lasts.
+   */
   readonly isProxied?: boolean;
   readonly handle: (exchange: Exchange, admitted: Admitted) => void | Promise<void>;
 }
@@ -96,7 +99,7 @@ async function admit(exchange: Exchange, tracked: TrackedRequest, options: Admis
   const review = options.authorizer.authorize(user, info, exchange.signal);
   if (audit) await auditedReview(audit, review);
   else if (review) await review;
-  if (isLongRunning) deadline.lift();
+  if (isLongRunning && !route.isProxied) deadline.lift();
   const answer = route.handle(exchange, { user, frontProxy, info, auditId, audit, deadline });
   if (answer) await answer;
 }

@@ -81,7 +81,7 @@ export class Http1Exchange extends Readable {
     done();
   }
 
-  #send({ body, headers }: OutgoingRequest, request: ClientRequest): RequestBody | undefined {
+  #send({ body, headers, onBodyProgress }: OutgoingRequest, request: ClientRequest): RequestBody | undefined {
     if (!body) {
       request.end();
       return undefined;
@@ -91,6 +91,7 @@ export class Http1Exchange extends Readable {
     const length = valueOf(headers, 'content-length');
     return new RequestBody(body, request, {
       ...(length !== undefined && { maxBytes: Number(length) }),
+      onProgress: onBodyProgress,
       onFailure: (cause) => this.#onBodyFailure(cause),
     });
   }

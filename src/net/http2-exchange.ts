@@ -76,6 +76,7 @@ export class Http2Exchange extends Readable {
     request.signal.addEventListener('abort', this);
     if (request.body)
       this.#body = new RequestBody(request.body, stream, {
+        onProgress: request.onBodyProgress,
         onFailure: (cause) => this.#onBodyFailure(cause),
       });
   }

@@ -3,6 +3,8 @@ import type { Readable, Writable } from 'node:stream';
 export interface RequestBodyOptions {
   /** What `content-length` promises: sending more would start a second request on a shared HTTP/1.1 connection. */
   readonly maxBytes?: number;
+  /** A piece of the body was sent on. */
+  readonly onProgress?: (() => void) | undefined;
   /** The body failed, ended early or is longer than promised. */
   readonly onFailure: (cause: unknown) => void;
 }
@@ -52,6 +54,7 @@ export class RequestBody {
       this.#fail(new Error('http: ContentLength limits the body to fewer bytes than it has'));
       return;
     }
+    this.#options.onProgress?.();
     if (!this.#into.write(chunk)) this.#from.pause();
   };
 

@@ -16,6 +16,8 @@ export interface OutgoingRequest {
    * end; it is never destroyed here. If it fails, the stream is reset and the request or the answer's body fails.
    */
   readonly body?: Readable;
+  /** Called for each piece of the body that is sent on: a long upload shows by it that it goes on. */
+  readonly onBodyProgress?: () => void;
   /**
    * Aborting resets the stream or destroys the socket at once, also while the answer's body flows. A reason that is a
    * `Failure` (a deadline, say) is what the request then rejects with; any other gives `cancelled`.

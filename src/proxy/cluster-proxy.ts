@@ -2,6 +2,7 @@ import type { Admitted, Route } from '../apiserver/admission.ts';
 import type { Exchange } from '../apiserver/exchange.ts';
 import type { RequestClass } from '../apiserver/in-flight.ts';
 import { statusErrorOf } from '../apiserver/status-response.ts';
+import { Failure } from '../base/failure.ts';
 import { allHeaders } from '../base/header-lines.ts';
 import type { Cluster } from '../clusters/cluster.ts';
 import type { CredentialResolver } from '../clusters/credential.ts';
@@ -11,6 +12,8 @@ import { requestInfo } from '../kube/request-info.ts';
 import type { RequestInfo } from '../kube/request-info.ts';
 import { StatusError, notFound } from '../kube/status.ts';
 import type { ResourceName } from '../kube/status.ts';
+import { CarriedDeadline } from './carried-deadline.ts';
+import type { CarriedBound } from './carried-deadline.ts';
 import type { ClusterTransports } from './cluster-transports.ts';
 import { forward } from './forward.ts';
 import { forwardedFor, requestHeaders } from './headers.ts';
@@ -40,11 +43,18 @@ export function createClusterProxy(
 ): (info: RequestInfo, exchange: Exchange) => Route {
   return (info, exchange) => {
     const target = parseProxyTarget(exchange.target, options.prefix, info);
-    const requestClass = classOf(exchange, target);
+    const bound = boundOf(exchange, target);
+    const requestClass = classOf(exchange, bound);
     return {
       requestClass,
-      handle: (_, admitted) =>
-        carry({ exchange, admitted, target, longRunning: requestClass === 'longRunning' }, options),
+      isProxied: true,
+      handle: (_, admitted) => {
+        const deadline = new CarriedDeadline(admitted.deadline, bound);
+        return carry(
+          { exchange, admitted, target, deadline, longRunning: requestClass === 'longRunning' },
+          options,
+        );
+      },
     };
   };
 }
@@ -52,11 +62,17 @@ export function createClusterProxy(
 /** Subresources whose requests last as long as their caller likes. */
 const streamingSubresources = new Set(['exec', 'attach', 'portforward', 'proxy']);
 
-function classOf(exchange: Exchange, { path, query }: ProxyTarget): RequestClass {
-  if (exchange.isUpgrade) return 'longRunning';
+function boundOf(exchange: Exchange, { path, query }: ProxyTarget): CarriedBound {
+  if (exchange.isUpgrade) return 'head';
   const inner = requestInfo(exchange.method, path + query);
-  if (inner.verb === 'watch' || streamingSubresources.has(inner.subresource)) return 'longRunning';
-  if (inner.subresource === 'log' && parseQuery(query.slice(1)).flag('follow')) return 'longRunning';
+  if (inner.verb === 'watch') return 'head';
+  if (streamingSubresources.has(inner.subresource)) return 'none';
+  if (inner.subresource === 'log' && parseQuery(query.slice(1)).flag('follow')) return 'none';
+  return 'silent';
+}
+
+function classOf(exchange: Exchange, bound: CarriedBound): RequestClass {
+  if (bound !== 'silent') return 'longRunning';
   return exchange.method === 'GET' || exchange.method === 'HEAD' ? 'readOnly' : 'mutating';
 }
 
@@ -64,6 +80,7 @@ interface ProxiedRequest {
   readonly exchange: Exchange;
   readonly admitted: Admitted;
   readonly target: ProxyTarget;
+  readonly deadline: CarriedDeadline;
   readonly longRunning: boolean;
 }
 
@@ -81,10 +98,13 @@ async function carry(request: ProxiedRequest, options: ClusterProxyOptions): Pro
       details: { name, group, kind },
     });
     // What a caller did not wait for says nothing of the cluster: nginx's 499, as in the server's own metrics.
-    options.observe?.(name, request.exchange.signal.aborted ? 499 : failure.status.code);
+    options.observe?.(name, callerWentAway(request.exchange) ? 499 : failure.status.code);
     throw failure;
   }
 }
+
+/** Not the deadline, which is told as a `Failure`. */
+const callerWentAway = ({ signal }: Exchange) => signal.aborted && !(signal.reason instanceof Failure);
 
 async function findCluster(
   name: string,
@@ -116,7 +136,7 @@ async function send(
   cluster: Cluster,
   options: ClusterProxyOptions,
 ): Promise<number> {
-  const { exchange, admitted, target, longRunning } = request;
+  const { exchange, admitted, target, deadline, longRunning } = request;
   const resolved = options.credentials.resolve(cluster);
   const credential = resolved instanceof Promise ? await resolved : resolved;
   const before = admitted.frontProxy ? allHeaders(exchange.headers, 'x-forwarded-for').join(', ') : undefined;
@@ -133,7 +153,8 @@ async function send(
     longRunning,
   };
   const transport = options.transports.get(cluster, credential);
+  const carrier = { transport, deadline, streams: options.streams };
   return exchange.isUpgrade
-    ? carryUpgrade(exchange, transport, outgoing)
-    : forward(exchange, { transport, ...(options.streams ? { streams: options.streams } : {}) }, outgoing);
+    ? carryUpgrade(exchange, carrier, outgoing)
+    : forward(exchange, carrier, outgoing);
 }

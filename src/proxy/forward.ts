@@ -2,24 +2,34 @@ import type { Exchange } from '../apiserver/exchange.ts';
 import { firstHeader } from '../base/header-lines.ts';
 import { StatusError } from '../kube/status.ts';
 import type { IncomingResponse, OutgoingRequest, Transport } from '../net/transport.ts';
+import type { CarriedDeadline } from './carried-deadline.ts';
 import { responseHeaders } from './headers.ts';
 import { finishBetweenLines } from './stream-end.ts';
 import type { StreamEnds } from './stream-end.ts';
 
 export type Outgoing = Omit<OutgoingRequest, 'signal' | 'body'>;
 
+/** With what a request is carried. */
+export interface Carrier {
+  readonly transport: Transport;
+  readonly deadline: CarriedDeadline;
+  /** Told of every stream that has no end of its own. */
+  readonly streams?: StreamEnds | undefined;
+}
+
 /** Carries one ordinary request to the target and its answer back; gives the target's status. */
 export async function forward(
   exchange: Exchange,
-  { transport, streams }: { readonly transport: Transport; readonly streams?: StreamEnds },
+  { transport, deadline, streams }: Carrier,
   outgoing: Outgoing,
 ): Promise<number> {
   const response = await transport.request({
     ...outgoing,
-    ...(exchange.body ? { body: exchange.body } : {}),
+    ...(exchange.body ? { body: exchange.body, onBodyProgress: deadline.onBodyProgress } : {}),
     signal: exchange.signal,
   });
   relay(exchange, response);
+  deadline.answered(response.body);
   // A watch or a followed log has no end of its own: it gets one when the server stops.
   if (outgoing.longRunning && streams) finishBetweenLines(exchange, response.body, streams);
   return response.status;

@@ -3,9 +3,8 @@ import type { Exchange } from '../apiserver/exchange.ts';
 import { responseHead } from '../apiserver/http1-exchange.ts';
 import { firstHeader, headerTokens } from '../base/header-lines.ts';
 import { badRequest } from '../kube/status.ts';
-import type { Transport } from '../net/transport.ts';
 import { relay } from './forward.ts';
-import type { Outgoing } from './forward.ts';
+import type { Carrier, Outgoing } from './forward.ts';
 import { responseHeaders } from './headers.ts';
 
 /** What Kubernetes upgrades to; h2c and TLS/1.0 would open a way that nobody has checked. */
@@ -44,7 +43,7 @@ export function upgradeProtocol(exchange: Exchange): string {
  */
 export async function carryUpgrade(
   exchange: Exchange,
-  transport: Transport,
+  { transport, deadline }: Carrier,
   outgoing: Outgoing,
 ): Promise<number> {
   const protocol = upgradeProtocol(exchange);
@@ -55,8 +54,10 @@ export async function carryUpgrade(
   });
   if (answer.type === 'refused') {
     relay(exchange, answer.response);
+    deadline.ending(answer.response.body);
     return answer.response.status;
   }
+  deadline.upgraded();
   const caller = exchange.takeSocket(101);
   const lines = [...responseHeaders(answer.headers), 'Connection', 'Upgrade', 'Upgrade', protocol];
   caller.socket.write(responseHead(101, lines, 'Switching Protocols'), 'latin1');
