@@ -23,7 +23,7 @@ describe('the audit log', () => {
   afterEach(() => auditLog?.destroy());
 
   /** A log whose output fails while `failing`, and hangs while `hanging`. */
-  function create(options: { maxQueuedBytes?: number; closeTimeoutMs?: number } = {}) {
+  function create(options: { maxQueuedLength?: number; closeTimeoutMs?: number } = {}) {
     const medium = { failing: false, hanging: false, writes: 0, text: '', closed: false };
     const said: string[] = [];
     const say = (_: object, message: string) => said.push(message);
@@ -95,7 +95,7 @@ describe('the audit log', () => {
   });
 
   test('its queue has a bound: what does not fit is counted, told once, and marked where it is missing', async () => {
-    const { auditLog: log, medium, ids, events, said } = create({ maxQueuedBytes: 2000 });
+    const { auditLog: log, medium, ids, events, said } = create({ maxQueuedLength: 2000 });
     medium.failing = true;
     for (let n = 0; n < 500; n += 1) log.write(event(n));
     const { lost } = log;
@@ -122,7 +122,7 @@ describe('the audit log', () => {
   });
 
   test('a gap that nothing follows is marked at the end', async () => {
-    const { auditLog: log, medium, events } = create({ maxQueuedBytes: 2000 });
+    const { auditLog: log, medium, events } = create({ maxQueuedLength: 2000 });
     medium.failing = true;
     for (let n = 0; n < 50; n += 1) log.write(event(n));
     medium.failing = false;

@@ -22,8 +22,8 @@ export interface AuditOutput {
 export interface AuditLogOptions {
   readonly output: AuditOutput;
   readonly log: Log;
-  /** Bytes that may wait for the output. */
-  readonly maxQueuedBytes?: number;
+  /** Characters that may wait for the output. */
+  readonly maxQueuedLength?: number;
   /** Milliseconds until the output is tried again after a failure. */
   readonly retryMs?: number;
   /** How long `close` waits for the output, in milliseconds. */
@@ -49,19 +49,19 @@ interface Trouble {
   saidFailing: boolean;
 }
 
-/** Bytes of one write: a large queue must not become one large buffer. */
-const maxBatchBytes = 256 * 1024;
+/** Characters of one write: a large queue must not become one large buffer. */
+const maxBatchLength = 256 * 1024;
 
 class QueuedAuditLog implements AuditLog {
   lost = 0;
   readonly #output: AuditOutput;
   readonly #log: Log;
-  readonly #maxQueuedBytes: number;
+  readonly #maxQueuedLength: number;
   readonly #retryMs: number;
   readonly #closeTimeoutMs: number;
   readonly #ending = new AbortController();
-  #queue: Buffer[] = [];
-  #queuedBytes = 0;
+  #queue: string[] = [];
+  #queuedLength = 0;
   #writing: Promise<void> | undefined;
   #gap: { events: number; since: number; until: number } | undefined;
   /** From the first failure, or the first loss, until events are written again. */
@@ -71,7 +71,7 @@ class QueuedAuditLog implements AuditLog {
   constructor(options: AuditLogOptions) {
     this.#output = options.output;
     this.#log = options.log;
-    this.#maxQueuedBytes = options.maxQueuedBytes ?? 16 * 1024 * 1024;
+    this.#maxQueuedLength = options.maxQueuedLength ?? 16 * 1024 * 1024;
     this.#retryMs = options.retryMs ?? 1000;
     this.#closeTimeoutMs = options.closeTimeoutMs ?? 5000;
   }
@@ -80,7 +80,7 @@ class QueuedAuditLog implements AuditLog {
     const line = lineOf(event);
     const marker = this.#gap && lineOf(gapEvent(this.#gap));
     const bytes = line.length + (marker?.length ?? 0);
-    if (this.#ending.signal.aborted || this.#queuedBytes + bytes > this.#maxQueuedBytes) {
+    if (this.#ending.signal.aborted || this.#queuedLength + bytes > this.#maxQueuedLength) {
       this.#lose();
       return;
     }
@@ -89,7 +89,7 @@ class QueuedAuditLog implements AuditLog {
       this.#queue.push(marker);
     }
     this.#queue.push(line);
-    this.#queuedBytes += bytes;
+    this.#queuedLength += bytes;
     this.#writing ??= this.#drain().finally(() => (this.#writing = undefined));
   }
 
@@ -98,7 +98,7 @@ class QueuedAuditLog implements AuditLog {
       const batch = this.#nextBatch();
       const isLast = this.#ending.signal.aborted;
       try {
-        await this.#output.append(batch.lines.length === 1 ? batch.first : Buffer.concat(batch.lines));
+        await this.#output.append(Buffer.from(batch.lines.join('')));
       } catch (error) {
         this.#failed(error);
         // One try after the end was asked for, no more.
@@ -107,20 +107,20 @@ class QueuedAuditLog implements AuditLog {
         continue;
       }
       this.#queue.splice(0, batch.lines.length);
-      this.#queuedBytes -= batch.bytes;
+      this.#queuedLength -= batch.length;
       this.#worked();
     }
   }
 
-  #nextBatch(): { lines: readonly Buffer[]; first: Buffer; bytes: number } {
-    const [first = Buffer.alloc(0)] = this.#queue;
-    let [count, bytes] = [1, first.length];
-    for (; count < this.#queue.length; count += 1) {
-      const length = this.#queue[count]?.length ?? 0;
-      if (bytes + length > maxBatchBytes) break;
-      bytes += length;
+  #nextBatch(): { lines: readonly string[]; length: number } {
+    let count = 0;
+    let length = 0;
+    for (const line of this.#queue) {
+      if (count > 0 && length + line.length > maxBatchLength) break;
+      count += 1;
+      length += line.length;
     }
-    return { lines: this.#queue.slice(0, count), first, bytes };
+    return { lines: this.#queue.slice(0, count), length };
   }
 
   #lose(count = 1): void {
@@ -132,7 +132,7 @@ class QueuedAuditLog implements AuditLog {
     if (!this.#trouble.saidLost) {
       this.#trouble.saidLost = true;
       this.#log.error(
-        { queuedBytes: this.#queuedBytes },
+        { queuedLength: this.#queuedLength },
         this.#ending.signal.aborted
           ? 'the audit log has ended: audit events are being lost'
           : 'the audit queue is full: audit events are being lost',
@@ -149,7 +149,7 @@ class QueuedAuditLog implements AuditLog {
   }
 
   #worked(): void {
-    if (!this.#trouble || this.#queuedBytes > this.#maxQueuedBytes / 2) return;
+    if (!this.#trouble || this.#queuedLength > this.#maxQueuedLength / 2) return;
     const lost = this.lost - this.#trouble.lostBefore;
     this.#trouble = undefined;
     this.#log.warn({ lost }, 'audit events are written again');
@@ -165,7 +165,7 @@ class QueuedAuditLog implements AuditLog {
     if (marker) {
       this.#gap = undefined;
       this.#queue.push(marker);
-      this.#queuedBytes += marker.length;
+      this.#queuedLength += marker.length;
     }
     if (this.#queue.length > 0) this.#writing ??= this.#drain().finally(() => (this.#writing = undefined));
     // No more is taken, and a failing output is tried once more only.
@@ -184,12 +184,13 @@ class QueuedAuditLog implements AuditLog {
   #giveUp(): void {
     const { length } = this.#queue;
     this.#queue = [];
-    this.#queuedBytes = 0;
+    this.#queuedLength = 0;
     if (length > 0) this.#lose(length);
   }
 }
 
-const lineOf = (event: AuditEvent) => Buffer.from(`${JSON.stringify(event)}\n`);
+// Encoded when it is written, many at once: a request pays for the text only.
+const lineOf = (event: AuditEvent) => `${JSON.stringify(event)}\n`;
 
 /** Readers of the log see that something is missing here, from when to when, and how much. */
 function gapEvent({ events, since, until }: { events: number; since: number; until: number }): AuditEvent {
