@@ -11,6 +11,7 @@ export default defineConfig({
             'src/**/*.test.ts',
             'e2e/kube/**/*.test.ts',
             'e2e/conformance/**/*.test.ts',
+            'e2e/versions/**/*.test.ts',
             'bench/**/*.test.ts',
           ],
           // Processes, not threads: signals, file handles and --max-http-header-size belong to a process.
