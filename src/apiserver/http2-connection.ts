@@ -21,10 +21,10 @@ export interface Http2ConnectionOptions {
   readonly log: Log;
 }
 
-/** The largest stream identifier: a GOAWAY that names it refuses nothing yet (RFC 9113 6.8). */
-const everyStream = 2 ** 31 - 1;
-/** How long the client has to hear of the end before it is the end; Go's server gives as long (goAwayTimeout). */
-const noticeMs = 1_000;
+/** How long a client has to end its side after the end of ours; Go's server gives a fifth (goAwayTimeout). */
+const farewellMs = 5_000;
+/** An old connection is ended when nothing was asked for so long, so that no request meets its end. */
+const quietMs = 200;
 
 /** An HTTP/2 connection: its streams become Exchanges; it ends in good order, and when its peer is hostile or gone. */
 export class Http2Connection {
@@ -40,7 +40,7 @@ export class Http2Connection {
   #pingedAt = performance.now();
   #bytesAtPing: number | undefined;
   #overAt: number | undefined;
-  #draining = false;
+  #askedAt = performance.now();
 
   constructor(client: ClientConnection, options: Http2ConnectionOptions) {
     const { limits, log } = options;
@@ -57,25 +57,11 @@ export class Http2Connection {
   }
 
   /**
-   * Ends the connection and loses no request: the client hears that it is to open no more streams, and only what comes
-   * after it must have heard is refused. What runs, ends.
+   * Ends the connection in good order: GOAWAY names the last stream that was begun. It and those before it are
+   * answered; later ones were never begun, and the client sends them again elsewhere (RFC 9113 6.8). As Go's server,
+   * and unlike what the RFC recommends, there is no notice before it: Node ignores new streams after any GOAWAY.
    */
-  drain(): void {
-    if (this.#draining || this.#session.destroyed) return;
-    this.#draining = true;
-    this.#session.goaway(h2.NGHTTP2_NO_ERROR, everyStream);
-    const timer = setTimeout(() => this.finish(), noticeMs);
-    timer.unref();
-    // What the client sent before it heard of the GOAWAY is here before the answer to a PING that was sent behind it.
-    this.#ping(() => {
-      clearTimeout(timer);
-      this.finish();
-    });
-  }
-
-  /** As `drain`, but streams that are on their way already are refused; the client knows that it may send them again. */
   finish(): void {
-    this.#draining = true;
     if (!this.#session.closed && !this.#session.destroyed) this.#session.close();
   }
 
@@ -90,13 +76,20 @@ export class Http2Connection {
     if (this.#session.destroyed) {
       // The end has been sent; a client that does not answer with its own would stay for ever.
       this.#overAt ??= now;
-      if (now - this.#overAt > 5 * noticeMs) socket.destroy();
+      if (now - this.#overAt > farewellMs) socket.destroy();
       return;
     }
-    if (this.#maxAgeMs > 0 && now - this.#openedAt > this.#maxAgeMs) this.drain();
+    if (this.#isOld(now)) this.finish();
     const idleTimeoutMs = this.#served ? this.#limits.http2IdleTimeoutMs : this.#limits.headersTimeoutMs;
-    if (this.#openStreams === 0 && now - this.#idleSince > idleTimeoutMs) this.drain();
+    if (this.#openStreams === 0 && now - this.#idleSince > idleTimeoutMs) this.finish();
     if (now - this.#pingedAt > this.#limits.pingIntervalMs) this.#checkLiveness(now);
+  }
+
+  /** Busy ones have twice the time to come to a quiet moment. */
+  #isOld(now: number): boolean {
+    const age = now - this.#openedAt;
+    if (this.#maxAgeMs === 0 || age < this.#maxAgeMs) return false;
+    return now - this.#askedAt > quietMs || age > 2 * this.#maxAgeMs;
   }
 
   /** Bytes count as life, too: behind much data on a slow line the answer to a PING comes late. */
@@ -104,31 +97,23 @@ export class Http2Connection {
     const { bytesRead } = this.#client.socket;
     // Checks are counted, not the clock: after a pause of this process the answer may be here and not be read yet.
     if (this.#bytesAtPing === bytesRead) {
-      this.#session.destroy(undefined, h2.NGHTTP2_NO_ERROR);
-      this.#client.socket.destroy();
+      this.destroy();
       return;
     }
     this.#pingedAt = now;
     this.#bytesAtPing = bytesRead;
-    this.#ping(() => {});
-  }
-
-  #ping(onAnswer: () => void): void {
-    // Throws, or calls back with an error, where the session has just ended.
-    if (this.#session.destroyed) return;
-    this.#session.ping((error) => {
-      if (!error) onAnswer();
-    });
+    this.#session.ping(() => {});
   }
 
   #onStream([stream, headers, flags, rawHeaders]: StreamEvent, options: Http2ConnectionOptions): void {
     const endOfStream = (flags & h2.NGHTTP2_FLAG_END_STREAM) !== 0;
     this.#openStreams += 1;
     this.#served = true;
+    this.#askedAt = performance.now();
     stream.once('close', () => this.#onStreamEnd(stream));
     const { goawayChance } = this.#limits;
     // As kube-apiserver's filter: any request may be the one, probes too (apiserver filters/goaway.go).
-    if (goawayChance > 0 && Math.random() < goawayChance) this.drain();
+    if (goawayChance > 0 && Math.random() < goawayChance) this.finish();
     const { limits, handle } = options;
     const exchange = new Http2Exchange({
       ...{ stream, headers, rawHeaders, endOfStream, limits },
@@ -142,7 +127,7 @@ export class Http2Connection {
     this.#openStreams -= 1;
     this.#idleSince = performance.now();
     if (stream.aborted && stream.rstCode !== h2.NGHTTP2_NO_ERROR && !this.#mayReset()) {
-      this.#session.destroy(undefined, h2.NGHTTP2_ENHANCE_YOUR_CALM);
+      this.#session.destroy(new Error('too many resets'), h2.NGHTTP2_ENHANCE_YOUR_CALM);
     }
   }
 

@@ -109,7 +109,7 @@ async function closeListener(parts: {
   const { server, http1, http2 } = parts;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   // GOAWAY: running streams end, new ones go elsewhere.
-  for (const connection of http2) connection.drain();
+  for (const connection of http2) connection.finish();
   http1.closeIdleConnections();
   http1.keepAliveTimeout = 1;
   await closed;

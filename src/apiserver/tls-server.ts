@@ -107,7 +107,11 @@ function startServer(
     handshakeTimeout: options.handshakeTimeoutMs,
   });
   // A broken handshake is the client's affair: port scans and probes make them all day.
-  server.on('tlsClientError', (error: Error) => options.log.debug({ err: error }, 'TLS handshake failed'));
+  server.on('tlsClientError', (error, socket) => {
+    options.log.debug({ err: error }, 'TLS handshake failed');
+    // Node tells that the time for it is over, and leaves the connection open.
+    socket.destroy();
+  });
   server.on('secureConnection', options.onConnection);
   return server;
 }

@@ -35,6 +35,8 @@ export interface RawHttp2Client {
     fits: (frame: ReceivedFrame) => boolean,
     options?: { readonly timeoutMs?: number },
   ): Promise<ReceivedFrame | undefined>;
+  /** Whether the connection ends within the time. */
+  ended(timeoutMs?: number): Promise<boolean>;
   close(): void;
 }
 
@@ -93,6 +95,11 @@ export async function connectRawHttp2(options: RawHttp2Options): Promise<RawHttp
         if (found || socket.destroyed || performance.now() > deadline) return found;
         await sleep(5);
       }
+    },
+    ended: async (timeoutMs = 5_000) => {
+      const deadline = performance.now() + timeoutMs;
+      while (!socket.closed && performance.now() < deadline) await sleep(5);
+      return socket.closed;
     },
     close: () => socket.destroy(),
   };
@@ -155,3 +162,22 @@ export const goawayOf = ({ payload }: ReceivedFrame) => ({
   lastStream: payload.readUInt32BE(0) & 0x7fffffff,
   code: payload.readUInt32BE(4),
 });
+
+/** What each GOAWAY said. */
+export const goaways = ({ received }: RawHttp2Client) =>
+  received.filter(({ type }) => type === frameTypes.goaway).map(goawayOf);
+
+/** Says that it has heard, as a well-behaved client does. */
+export function answerPings(client: RawHttp2Client): void {
+  let at = 0;
+  client.socket.on('data', () => {
+    for (; at < client.received.length; at += 1) {
+      const { type, flags, payload } = client.received[at] ?? {
+        type: -1,
+        flags: 0,
+        payload: Buffer.alloc(0),
+      };
+      if (type === frameTypes.ping && flags === 0) void client.send(frame(frameTypes.ping, 1, { payload }));
+    }
+  });
+}
