@@ -5,6 +5,8 @@ import { matchesLabels, parseLabelSelector } from '../kube/label-selector.ts';
 import type { KubeObject } from '../kube/object-meta.ts';
 import type { QueryParameters } from '../kube/query.ts';
 import { isInt64 } from '../kube/request-info.ts';
+import type { ContinueToken } from './list-page.ts';
+import { decodeContinue } from './list-page.ts';
 import { checkResourceVersion } from '../kube/resource-version.ts';
 import type { FieldCause } from '../kube/status.ts';
 import { badRequest, fieldForbidden, fieldNotSupported, invalid } from '../kube/status.ts';
@@ -19,7 +21,10 @@ export interface ListOptions {
   /** Empty for the newest state; `0` for any. */
   readonly resourceVersion: string;
   readonly resourceVersionMatch: '' | 'Exact' | 'NotOlderThan';
-  readonly continueToken: string;
+  /** Undefined for a list that begins. */
+  readonly continued: ContinueToken | undefined;
+  /** Objects of one page; undefined, 0 and less for all. */
+  readonly limit: number | undefined;
   readonly allowWatchBookmarks: boolean;
   readonly sendInitialEvents: boolean | undefined;
   readonly timeoutSeconds: number | undefined;
@@ -31,8 +36,6 @@ const selectableFields = ['metadata.name', 'metadata.namespace'];
 export function parseListOptions(query: QueryParameters, namespace = ''): ListOptions {
   const watch = query.flag('watch');
   const causes = watch ? watchCauses(query) : listCauses(query);
-  // A list may answer more than `limit`: it must be a number all the same.
-  integer(query, 'limit');
   const options = {
     watch,
     namespace,
@@ -40,15 +43,18 @@ export function parseListOptions(query: QueryParameters, namespace = ''): ListOp
     fieldSelector: parseFieldSelector(query.first('fieldSelector') ?? ''),
     resourceVersion: query.first('resourceVersion') ?? '',
     resourceVersionMatch: matchOf(query) as ListOptions['resourceVersionMatch'],
-    continueToken: query.first('continue') ?? '',
+    limit: integer(query, 'limit'),
     allowWatchBookmarks: query.flag('allowWatchBookmarks'),
     sendInitialEvents: query.has('sendInitialEvents') ? query.flag('sendInitialEvents') : undefined,
     timeoutSeconds: integer(query, 'timeoutSeconds'),
   };
   if (causes.length > 0) throw invalid({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', causes);
+  const token = watch ? '' : (query.first('continue') ?? '');
+  if (token !== '' && !['', '0'].includes(options.resourceVersion))
+    throw badRequest('specifying resource version is not allowed when using continue');
   checkFields(options.fieldSelector);
   if (options.resourceVersion !== '') checkResourceVersion(options.resourceVersion);
-  return options;
+  return { ...options, continued: token === '' ? undefined : decodeContinue(token) };
 }
 
 export function isSelected(object: KubeObject, options: ListOptions): boolean {

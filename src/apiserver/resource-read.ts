@@ -5,6 +5,8 @@ import { checkResourceVersion, compareResourceVersions } from '../kube/resource-
 import { StatusError, expired, notFound, resourceVersionTooLarge, verbNotSupported } from '../kube/status.ts';
 import type { ListOptions } from './list-options.ts';
 import { isSelected } from './list-options.ts';
+import type { ContinueToken } from './list-page.ts';
+import { expiredContinue, pageOf } from './list-page.ts';
 import type { Representation } from './negotiation.ts';
 import { negotiate } from './negotiation.ts';
 import { acceptOf, queryOf, sendObject } from './resource-response.ts';
@@ -70,12 +72,19 @@ export async function answerList(read: ReadRequest, options: ListOptions): Promi
   const representation = negotiate(acceptOf(request), { stream: false });
   const { transform } = checkedTransform(representation, { isList: true });
   const includeObject = transform?.kind === 'Table' ? includeObjectOf(queryOf(request)) : undefined;
-  // No list of ours ends early, so whoever continues one has a token of something else: it lists anew.
-  if (options.continueToken !== '')
-    throw expired('The provided continue parameter is too old to display a consistent list result.');
-  const list = await listFor(resource, options, context);
-  const objects = list.items.filter((object) => isSelected(object, options));
-  const metadata = { resourceVersion: list.resourceVersion };
+  const list = await (options.continued
+    ? continuedList(resource, options.continued, context)
+    : listFor(resource, options, context));
+  const { objects, metadata } = pageOf(
+    list.items.filter((object) => isSelected(object, options)),
+    {
+      // Any state is the whole state at once, as from kube-apiserver's cache.
+      limit: options.resourceVersion === '0' && !options.continued ? undefined : options.limit,
+      after: options.continued?.after ?? '',
+      isSelection: options.labelSelector.length > 0 || options.fieldSelector.length > 0,
+      resourceVersion: list.resourceVersion,
+    },
+  );
   if (transform && includeObject !== undefined) {
     const tableOptions = { version: transform.version, includeObject, withColumns: true };
     return sendObject(read, toTable(resource, { objects, metadata }, tableOptions), representation.format);
@@ -118,11 +127,32 @@ export async function listFor(
   { resourceVersion, resourceVersionMatch }: ListOptions,
   context: ResourceContext,
 ): Promise<ResourceList<KubeObject>> {
-  const list = await listAtLeast(resource, resourceVersion, context);
-  // Only the present is kept.
-  if (resourceVersionMatch === 'Exact' && list.resourceVersion !== resourceVersion)
-    throw expired(`The resourceVersion for the provided list is too old: ${resourceVersion}`);
+  if (resourceVersionMatch !== 'Exact') return listAtLeast(resource, resourceVersion, context);
+  const list = await listAt(resource, resourceVersion, context);
+  if (!list) throw expired(`The resourceVersion for the provided list is too old: ${resourceVersion}`);
   return list;
+}
+
+/** In the state that the pages before were of; in any where their caller has given that up. */
+async function continuedList(
+  resource: AnyResource,
+  { resourceVersion, after }: ContinueToken,
+  context: ResourceContext,
+): Promise<ResourceList<KubeObject>> {
+  if (resourceVersion === undefined) return listAtLeast(resource, '', context);
+  const list = await listAt(resource, resourceVersion, context);
+  if (!list) throw expiredContinue(after);
+  return list;
+}
+
+async function listAt(
+  resource: AnyResource,
+  resourceVersion: string,
+  context: ResourceContext,
+): Promise<ResourceList<KubeObject> | undefined> {
+  const present = await listAtLeast(resource, resourceVersion, context);
+  if (present.resourceVersion === resourceVersion) return present;
+  return resource.listAt?.(resourceVersion, context);
 }
 
 async function listAtLeast(

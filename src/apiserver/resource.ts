@@ -99,6 +99,7 @@ export type Subresource<T extends KubeObject> = ConnectSubresource | ObjectSubre
  *   columns: [{ name: 'Name', type: 'string', format: 'name', description: 'Its name.', priority: 0, cell: (w) => w.metadata.name }],
  *   get: (name) => cache.get(name),
  *   list: () => cache.list(),
+ *   listAt: (version) => cache.listAt(version),
  *   watch: (since, { signal }) => cache.events(since, signal),
  * };
  */
@@ -119,8 +120,16 @@ export interface Resource<T extends KubeObject> {
 
   /** Undefined is answered with 404. */
   get?(name: string, context: ResourceContext): T | undefined | Promise<T | undefined>;
-  /** All objects: selectors are applied by the runtime. Objects of one list are in a stable order. */
+  /** All objects: selectors are applied by the runtime. In the order of namespace and name, pages cost least. */
   list?(context: ResourceContext): ResourceList<T> | Promise<ResourceList<T>>;
+  /**
+   * The list as it was at an earlier version; undefined where that is no longer known. Without it a list of several
+   * pages expires as soon as anything changes.
+   */
+  listAt?(
+    resourceVersion: string,
+    context: ResourceContext,
+  ): ResourceList<T> | undefined | Promise<ResourceList<T> | undefined>;
   /**
    * What changes after `since`, or from now on where it is undefined, until the context's signal fires; a watchable
    * resource has a list, too. Throws a 410 StatusError, at once or while it is read, when it cannot tell everything

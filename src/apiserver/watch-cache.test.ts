@@ -122,6 +122,14 @@ describe("a hub's versions", () => {
     expect(await readAll(cache.events('20', until().signal))).toEqual([]);
   });
 
+  test('one difference that a relist found is told to one that comes back with the version before', async () => {
+    const cache = new WatchCache<Thing>();
+    cache.replace([thing('a', '', '1')], '10');
+    cache.replace([], '20');
+    expect(await readAll(cache.events('10', until().signal))).toEqual(['DELETED a@10', 'BOOKMARK@20']);
+    expect(await readAll(cache.events('20', until().signal))).toEqual([]);
+  });
+
   test('advance is told by a bookmark', async () => {
     const cache = new WatchCache<Thing>();
     cache.replace([], '10');
@@ -138,6 +146,51 @@ describe("a hub's versions", () => {
     await expect(next).rejects.toMatchObject({ status: { code: 410 } });
     expect(cache.resourceVersion).toBe('50');
     expect(() => cache.events('49', until().signal)).toThrow('too old');
+  });
+});
+
+describe('the list as it was', () => {
+  const named = (list: ReturnType<WatchCache<Thing>['listAt']>) =>
+    list && [...list.items.map(({ metadata, value }) => `${metadata.name}=${value}`), list.resourceVersion];
+
+  test('at every version of the window', () => {
+    const cache = new WatchCache<Thing>();
+    cache.replace([thing('a', '0', '1')], '5');
+    cache.upsert(thing('b', '1', '6'), '6');
+    cache.upsert(thing('a', '2', '7'), '7');
+    cache.remove('b', { resourceVersion: '8' });
+    cache.advance('12');
+    cache.upsert(thing('0', '3', '13'), '13');
+    expect(named(cache.listAt('13'))).toEqual(['0=3', 'a=2', '13']);
+    expect(named(cache.listAt('12'))).toEqual(['a=2', '12']);
+    expect(named(cache.listAt('10'))).toEqual(['a=2', '10']);
+    expect(named(cache.listAt('7'))).toEqual(['a=2', 'b=1', '7']);
+    expect(named(cache.listAt('6'))).toEqual(['a=0', 'b=1', '6']);
+    expect(named(cache.listAt('5'))).toEqual(['a=0', '5']);
+    expect(cache.listAt('4')).toBeUndefined();
+    expect(cache.listAt('14')).toBeUndefined();
+    expect(cache.list()).toMatchObject({ resourceVersion: '13', items: [{}, {}] });
+  });
+
+  test('not at one that is out of the window, or that events share', () => {
+    const cache = new WatchCache<Thing>({ window: 10 });
+    for (let i = 0; i < 25; i++) cache.upsert(thing(`t${i}`));
+    expect(cache.listAt('11')?.items).toHaveLength(10);
+    expect(cache.listAt('10')).toBeUndefined();
+    cache.upsert(thing('x'), '40');
+    cache.upsert(thing('y'), '40');
+    cache.advance('41');
+    expect(cache.listAt('40')).toBeUndefined();
+    expect(cache.listAt('41')).toBeDefined();
+  });
+
+  test('before what a relist found', () => {
+    const cache = new WatchCache<Thing>();
+    cache.replace([thing('a', '0', '1')], '10');
+    cache.replace([thing('b', '1', '15')], '20');
+    expect(named(cache.listAt('10'))).toEqual(['a=0', '10']);
+    cache.replace([], '30');
+    expect(named(cache.listAt('20'))).toEqual(['b=1', '20']);
   });
 });
 
@@ -175,6 +228,16 @@ describe('what cannot be told is 410', () => {
     cache.replace([], '5');
     for (let i = 0; i < 20; i++) cache.upsert(thing(`t${i}`), '9');
     expect(() => cache.events('9', until().signal)).toThrow('too old');
+  });
+
+  test('the version before a relist whose differences have left the window', () => {
+    const cache = new WatchCache<Thing>({ window: 10 });
+    cache.replace([thing('a', '', '1')], '5');
+    cache.replace([], '6');
+    for (let i = 0; i < 10; i++) cache.upsert(thing(`t${i}`), String(10 + i));
+    expect(() => cache.events('5', until().signal)).not.toThrow();
+    for (let i = 0; i < 9; i++) cache.upsert(thing(`u${i}`), String(20 + i));
+    expect(() => cache.events('5', until().signal)).toThrow('too old');
   });
 
   test('after the grace, a version that nobody knows', async () => {

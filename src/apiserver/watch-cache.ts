@@ -42,6 +42,10 @@ export class WatchCache<T extends KubeObject> {
   /** Everything after this version is in `#events`. */
   #complete = '1';
   #sorted: readonly T[] | undefined;
+  /** Events that a relist found: whoever knows their version from before was not told of them. */
+  readonly #late = new WeakSet<ObjectEvent<T>>();
+  /** The version before a relist, while its differences are found. */
+  #relisted: string | undefined;
 
   constructor(options: WatchCacheOptions = {}) {
     this.#window = options.window ?? 1024;
@@ -58,10 +62,29 @@ export class WatchCache<T extends KubeObject> {
 
   /** In the order of namespace and name. */
   list(): ResourceList<T> {
-    this.#sorted ??= [...this.#objects]
-      .sort(([left], [right]) => (left < right ? -1 : 1))
-      .map(([, object]) => object);
+    this.#sorted ??= sorted(this.#objects);
     return { items: this.#sorted, resourceVersion: this.#version };
+  }
+
+  /**
+   * The list as it was at a version within the window: what happened since is taken back. Undefined for other
+   * versions, and for one that several events share: not all of them may have been in the list that had it.
+   */
+  listAt(resourceVersion: string): ResourceList<T> | undefined {
+    if (resourceVersion === this.#version) return this.list();
+    const isKnown =
+      compareResourceVersions(resourceVersion, this.#complete) >= 0 &&
+      compareResourceVersions(resourceVersion, this.#version) < 0;
+    if (!isKnown) return undefined;
+    const since = this.#events.slice(this.#placeAfter(resourceVersion) - this.#first);
+    const [first] = since;
+    if (first?.resourceVersion === resourceVersion && !this.#late.has(first)) return undefined;
+    const objects = new Map(this.#objects);
+    for (const { type, object, previous } of since.reverse()) {
+      if (type === 'ADDED') objects.delete(keyOf(object.metadata));
+      else if (previous) objects.set(keyOf(previous.metadata), previous);
+    }
+    return { items: sorted(objects), resourceVersion };
   }
 
   /**
@@ -80,6 +103,7 @@ export class WatchCache<T extends KubeObject> {
     // What a relist found has no version of its own, or one that others share. It stands at the old one: the new one
     // then means one thing only, and a watcher that comes back with the old one is told all of it.
     const before = resourceVersion === undefined ? undefined : this.#version;
+    this.#relisted = before;
     const kept = new Set(objects.map(({ metadata }) => keyOf(metadata)));
     for (const object of [...this.#objects.values()]) {
       if (!kept.has(keyOf(object.metadata))) this.#remove(object, this.#versionFor(before));
@@ -87,6 +111,7 @@ export class WatchCache<T extends KubeObject> {
     for (const object of objects.toSorted(byVersion)) {
       if (!this.#isKnown(object)) this.#put(object, before && newest(before, object, resourceVersion));
     }
+    this.#relisted = undefined;
     if (resourceVersion !== undefined) this.advance(resourceVersion);
   }
 
@@ -177,13 +202,16 @@ export class WatchCache<T extends KubeObject> {
     this.#sorted = undefined;
     this.#version = event.resourceVersion;
     this.#events.push(event);
+    if (event.resourceVersion === this.#relisted) this.#late.add(event);
     // Twice the window, so that the copy is made once in many events.
     if (this.#events.length >= 2 * this.#window) {
       const dropped = this.#events.length - this.#window;
-      const last = this.#events[dropped - 1]?.resourceVersion ?? this.#complete;
+      const lastDropped = this.#events[dropped - 1];
+      const last = lastDropped?.resourceVersion ?? this.#complete;
       // Of several events with one version either all are kept or nobody may come back with it.
-      const shared = this.#events[dropped]?.resourceVersion === last;
-      this.#complete = shared ? nextResourceVersion(last) : last;
+      const isShared = this.#events[dropped]?.resourceVersion === last;
+      const isUntold = lastDropped !== undefined && this.#late.has(lastDropped);
+      this.#complete = isShared || isUntold ? nextResourceVersion(last) : last;
       this.#events = this.#events.slice(dropped);
       this.#first += dropped;
     }
@@ -204,7 +232,10 @@ export class WatchCache<T extends KubeObject> {
     this.#wake();
   }
 
-  /** The first event after `since`; the first with that version where several have it: not all may have been told. */
+  /**
+   * The first event after `since`; the first with that version where several have it, or a relist found it: not all
+   * may have been told.
+   */
   #placeAfter(since: string): number {
     let [low, high] = [0, this.#events.length];
     while (low < high) {
@@ -214,7 +245,9 @@ export class WatchCache<T extends KubeObject> {
     }
     let same = low;
     while (this.#events[same - 1]?.resourceVersion === since) same--;
-    return this.#first + (low - same > 1 ? same : low);
+    const event = this.#events[same];
+    const isUntold = low - same > 1 || (event !== undefined && this.#late.has(event));
+    return this.#first + (isUntold ? same : low);
   }
 
   async *#follow(start: number, since: string, signal: AbortSignal): AsyncGenerator<WatchEvent<T>> {
@@ -262,6 +295,9 @@ export class WatchCache<T extends KubeObject> {
     this.#waiting.delete(wake);
   }
 }
+
+const sorted = <T extends KubeObject>(objects: ReadonlyMap<string, T>): T[] =>
+  [...objects].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, object]) => object);
 
 const versionOf = ({ metadata: { resourceVersion = '' } }: KubeObject) =>
   isResourceVersion(resourceVersion) ? resourceVersion : '0';

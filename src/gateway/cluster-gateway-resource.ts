@@ -42,6 +42,7 @@ export function createClusterGatewayResource(
     subresources: [proxy, ...(health ? [createHealthSubresource({ get, health })] : [])],
     get,
     list: () => cache.list(),
+    listAt: (version) => cache.listAt(version),
     watch: (since, { signal }) => cache.events(since, signal),
     destroy,
   };

@@ -40,7 +40,8 @@ export interface StatusDetails {
 export interface Status {
   readonly kind: 'Status';
   readonly apiVersion: 'v1';
-  readonly metadata: Record<string, never>;
+  /** `continue` leads on from a page of a list that expired. */
+  readonly metadata: { readonly continue?: string };
   readonly status: 'Failure';
   readonly message: string;
   readonly reason?: string;
@@ -56,13 +57,18 @@ export class StatusError extends Error {
   constructor(
     reason: StatusReason,
     message: string,
-    options: { details?: StatusDetails; code?: number; cause?: unknown } = {},
+    options: {
+      details?: StatusDetails;
+      metadata?: Status['metadata'];
+      code?: number;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.status = {
       kind: 'Status',
       apiVersion: 'v1',
-      metadata: {},
+      metadata: options.metadata ?? {},
       status: 'Failure',
       message,
       reason,

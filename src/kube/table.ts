@@ -18,6 +18,8 @@ export interface TableRow {
 export interface ListMeta {
   readonly resourceVersion?: string;
   readonly continue?: string;
+  /** How many objects are left; told where nothing was selected. */
+  readonly remainingItemCount?: number;
 }
 
 /** metav1.Table: rows of cells that a server made, so that kubectl need not know the kind. */

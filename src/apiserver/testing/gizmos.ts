@@ -163,6 +163,7 @@ export function gizmoResource(
     ],
     get: (key, context) => store.get(key, context),
     list: () => cache.list(),
+    listAt: (version) => cache.listAt(version),
     watch: (since, { signal }) => cache.events(since, signal),
     validate: (object, previous) =>
       previous && previous.spec.size > object.spec.size
