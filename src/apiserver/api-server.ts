@@ -111,9 +111,10 @@ function ownPath(info: RequestInfo, { probes, registry, version }: ApiServerOpti
     },
   });
   if (isProbe(info.path)) {
-    const route = get((exchange) => {
-      if (!probes.handle(exchange, info.path))
-        exchange.respond(404, ['content-type', 'text/plain'], '404 page not found\n');
+    const route = get((exchange, auditId) => {
+      const headers = ['audit-id', auditId];
+      if (!probes.handle(exchange, info.path, headers))
+        exchange.respond(404, ['content-type', 'text/plain', ...headers], '404 page not found\n');
     });
     return { ...route, isExempt: true };
   }

@@ -79,8 +79,8 @@ class QueuedAuditLog implements AuditLog {
   write(event: AuditEvent): void {
     const line = lineOf(event);
     const marker = this.#gap && lineOf(gapEvent(this.#gap));
-    const bytes = line.length + (marker?.length ?? 0);
-    if (this.#ending.signal.aborted || this.#queuedLength + bytes > this.#maxQueuedLength) {
+    const length = line.length + (marker?.length ?? 0);
+    if (this.#ending.signal.aborted || this.#queuedLength + length > this.#maxQueuedLength) {
       this.#lose();
       return;
     }
@@ -89,7 +89,7 @@ class QueuedAuditLog implements AuditLog {
       this.#queue.push(marker);
     }
     this.#queue.push(line);
-    this.#queuedLength += bytes;
+    this.#queuedLength += length;
     this.#writing ??= this.#drain().finally(() => (this.#writing = undefined));
   }
 

@@ -8,8 +8,11 @@ export interface Check {
 }
 
 export interface Probes {
-  /** Answers /livez, /readyz, /healthz and the single checks below them; false when the path is none of these. */
-  handle(exchange: Exchange, path: string): boolean;
+  /**
+   * Answers /livez, /readyz, /healthz and the single checks below them, with these headers beside its own; false when
+   * the path is none of these.
+   */
+  handle(exchange: Exchange, path: string, headers?: readonly string[]): boolean;
 }
 
 const ping: Check = { name: 'ping', check: () => undefined };
@@ -25,29 +28,28 @@ export function createProbes(checks: { live: readonly Check[]; ready: readonly C
     ['healthz', [ping, ...checks.live, ...checks.ready]],
   ]);
   return {
-    handle: (exchange, path) => {
+    handle: (exchange, path, headers = []) => {
+      const respond = (status: number, text: string) => respondText(exchange, { status, text }, headers);
       const [, probe = '', single, ...rest] = path.split('/');
       const known = byPath.get(probe);
       if (!known || rest.length > 0) return false;
       if (single === undefined) {
-        answerAll(exchange, probe, known);
+        const { status, text } = answerOf(exchange.target, probe, known);
+        respond(status, text);
         return true;
       }
       const check = known.find(({ name }) => name === single);
       if (!check) return false;
       const failure = check.check();
-      respondText(
-        exchange,
-        failure === undefined ? 200 : 500,
-        failure === undefined ? 'ok' : `internal server error: ${failure}\n`,
-      );
+      if (failure === undefined) respond(200, 'ok');
+      else respond(500, `internal server error: ${failure}\n`);
       return true;
     },
   };
 }
 
-function answerAll(exchange: Exchange, probe: string, checks: readonly Check[]): void {
-  const query = new URLSearchParams(exchange.target.split('?')[1] ?? '');
+function answerOf(target: string, probe: string, checks: readonly Check[]): { status: number; text: string } {
+  const query = new URLSearchParams(target.split('?')[1] ?? '');
   const excluded = new Set(query.getAll('exclude'));
   const failing = new Set(checks.filter(({ name, check }) => !excluded.has(name) && check() !== undefined));
   const lines = checks.map((check) => {
@@ -60,6 +62,6 @@ function answerAll(exchange: Exchange, probe: string, checks: readonly Check[]):
       `warn: some health checks cannot be excluded: no matches for ${[...excluded].map((name) => JSON.stringify(name)).join(', ')}\n`,
     );
   }
-  if (failing.size > 0) respondText(exchange, 500, `${lines.join('')}${probe} check failed\n`);
-  else respondText(exchange, 200, query.has('verbose') ? `${lines.join('')}${probe} check passed\n` : 'ok');
+  if (failing.size > 0) return { status: 500, text: `${lines.join('')}${probe} check failed\n` };
+  return { status: 200, text: query.has('verbose') ? `${lines.join('')}${probe} check passed\n` : 'ok' };
 }

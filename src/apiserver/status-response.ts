@@ -59,10 +59,11 @@ export function respondStatus(
 }
 
 /** Answers a short text, as probes do. */
-export function respondText(exchange: Exchange, status: number, text: string): void {
-  exchange.respond(
-    status,
-    ['content-type', 'text/plain; charset=utf-8', 'x-content-type-options', 'nosniff'],
-    text,
-  );
+export function respondText(
+  exchange: Exchange,
+  { status, text }: { status: number; text: string },
+  extraHeaders: readonly string[] = [],
+): void {
+  const headers = ['content-type', 'text/plain; charset=utf-8', 'x-content-type-options', 'nosniff'];
+  exchange.respond(status, [...headers, ...extraHeaders], text);
 }
