@@ -123,7 +123,7 @@ describe('without a resource version', () => {
       if (method === 'PATCH') hub.put('c');
     };
     expect(await write('c')).toEqual({ type: 'conflict' });
-    expect(hub.requests.filter(({ method }) => method === 'PATCH')).toHaveLength(5);
+    expect(hub.requests.filter(({ method }) => method === 'PATCH')).toHaveLength(12);
   });
 });
 

@@ -23,8 +23,8 @@ export interface HealthWriter {
   write(name: string, write: HealthWrite): Promise<HealthWritten>;
 }
 
-/** As client-go's DefaultRetry. */
-const attempts = 5;
+/** For a writer that asks for no state, a second or so in all: more than others may write to one Secret meanwhile. */
+const attempts = 12;
 
 /**
  * Notes the health of clusters in the annotations of their Secrets. Only these annotations change, and only of a Secret
