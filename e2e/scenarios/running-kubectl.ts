@@ -22,7 +22,11 @@ export interface RunningKubectl {
 }
 
 /** Starts kubectl and collects what it says. */
-export function runKubectl(world: World, args: readonly string[], options: KubectlOptions): RunningKubectl {
+export function runKubectl(
+  world: Pick<World, 'spawnKubectl'>,
+  args: readonly string[],
+  options: KubectlOptions,
+): RunningKubectl {
   const child = world.spawnKubectl(args, options);
   const exited = childExit(child);
   const said = { stdout: '', stderr: '' };

@@ -38,6 +38,9 @@ export interface KubeCluster {
   stop(): Promise<void>;
   /** Starts it again on the same port with the same data, and waits until it is ready. */
   start(): Promise<void>;
+  /** Stops the process where it is: its connections stay open and say nothing, as behind a network that drops packets. */
+  freeze(): void;
+  thaw(): void;
 }
 
 /** What the node of a cluster needs to know about it. */
@@ -120,6 +123,8 @@ export async function prepareCluster(options: ClusterOptions): Promise<OwnedClus
       await launch();
       await ready();
     },
+    freeze: () => void (running && process.kill(running.pid, 'SIGSTOP')),
+    thaw: () => void (running && process.kill(running.pid, 'SIGCONT')),
   };
 }
 
