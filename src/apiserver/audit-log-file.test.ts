@@ -249,6 +249,9 @@ describe('the audit log file', () => {
         if (isRoot) execFileSync('umount', ['-l', path]);
         else await chmod(own, 0o700);
       }
+      // It is tried again, but not with every event.
+      await append('33333\n');
+      expect(await readdir(own)).toEqual(['audit.log']);
     });
   });
 });
