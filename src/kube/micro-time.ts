@@ -5,14 +5,10 @@
 export function preciseNow(): number {
   const wall = Date.now();
   const precise = offset + performance.now();
+  if (Math.abs(precise - wall) <= 2) return precise;
   // The wall clock was set: follow it.
-  if (precise < wall || precise >= wall + 1) {
-    if (Math.abs(precise - wall) > 2) {
-      offset = wall - performance.now();
-      return wall;
-    }
-  }
-  return precise;
+  offset = wall - performance.now();
+  return wall;
 }
 
 let offset = performance.timeOrigin;
