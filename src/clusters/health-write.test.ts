@@ -64,6 +64,14 @@ test('a dry run is answered as ever, and kept nowhere', async () => {
   expect(registry.get('c')).toMatchObject({ resourceVersion: '101', health: undefined });
 });
 
+test('what a dry run answers is nothing that the hub has said, also ahead of the watch', async () => {
+  const { hub, registry, write } = await start();
+  hub.hold();
+  hub.put('c');
+  expect(await write('c', { dryRun: true, resourceVersion: '102' })).toMatchObject({ type: 'written' });
+  expect(registry.get('c')).toMatchObject({ resourceVersion: '102', health: undefined });
+});
+
 describe('with a resource version', () => {
   test('the present one is taken', async () => {
     const { write } = await start();

@@ -101,7 +101,7 @@ class SecretRegistry implements ClusterRegistry, Closable {
     // Of two answers the newer one stands, whichever came first.
     const ahead = this.#ahead.get(record.name);
     if (ahead && compareResourceVersions(ahead.resourceVersion, record.resourceVersion) > 0) return;
-    if (this.#isAhead(record)) this.#ahead.set(record.name, record);
+    this.#ahead.set(record.name, record);
   }
 
   /** Whether the watch has yet to come to this state. Once it has, it alone says what is, above all that nothing is. */
