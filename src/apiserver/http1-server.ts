@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { ClientConnection } from './client-connection.ts';
 import type { Exchange } from './exchange.ts';
 import { Http1Exchange, UpgradeExchange } from './http1-exchange.ts';
@@ -27,6 +27,7 @@ export function createHttp1Server({ limits, handle, connectionOf }: Http1ServerO
   });
   server.maxHeadersCount = 0;
   server.on('request', (request, response) => {
+    if (!mayFollow(request, response)) return;
     const connection = connectionOf(request.socket);
     const exchange = new Http1Exchange({ request, response, connection, limits });
     if (isOld(connection, limits)) exchange.closeConnectionAfter();
@@ -39,6 +40,28 @@ export function createHttp1Server({ limits, handle, connectionOf }: Http1ServerO
   // Node watches slow request heads only on servers that listen; this one is fed by the TLS listener.
   server.emit('listening');
   return server;
+}
+
+/** Requests of one connection that are not answered yet: clients of HTTP/1.1 wait for an answer before they ask again. */
+const maxPipelined = 16;
+const openRequests = new WeakMap<object, number>();
+
+/** False where the request is not to be handled: it has been answered, or its connection ended. */
+function mayFollow(request: IncomingMessage, response: ServerResponse): boolean {
+  const { socket } = request;
+  const open = (openRequests.get(socket) ?? 0) + 1;
+  // Thousands of small requests come in one read, and everybody else would wait until all of them are begun.
+  if (socket.destroyed || open > maxPipelined) {
+    socket.destroy();
+    return false;
+  }
+  openRequests.set(socket, open);
+  response.once('close', () => openRequests.set(socket, (openRequests.get(socket) ?? 1) - 1));
+  if (request.httpVersionMajor === 1) return true;
+  // Node takes a line without a version for HTTP/0.9, which has no headers: Go's server does not.
+  response.shouldKeepAlive = false;
+  response.writeHead(505).end();
+  return false;
 }
 
 function isOld(connection: ClientConnection, { maxConnectionAgeMs }: ListenerLimits): boolean {
