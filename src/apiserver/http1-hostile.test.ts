@@ -150,14 +150,23 @@ describe('floods over HTTP/1.1', () => {
         await say(port, `${post('Transfer-Encoding: chunked', '')}${extension.repeat(100)}`);
       },
     ],
-    ['header lines', async (port) => void (await say(port, get(`Host: a\r\n${'X: y\r\n'.repeat(500_000)}`)))],
+    [
+      'header lines',
+      async (port) => {
+        await say(port, get(`Host: a\r\n${'X: y\r\n'.repeat(500_000)}`));
+      },
+    ],
     [
       'pipelined requests',
-      async (port) => void (await say(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(20_000))),
+      async (port) => {
+        await say(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(20_000));
+      },
     ],
     [
       'a target of 2 MB',
-      async (port) => void (await say(port, `GET /${'x'.repeat(2_000_000)} HTTP/1.1\r\n`)),
+      async (port) => {
+        await say(port, `GET /${'x'.repeat(2_000_000)} HTTP/1.1\r\n`);
+      },
     ],
     [
       'connections that end in their first bytes',
