@@ -176,7 +176,7 @@ await describeGateway('discovery, documents and probes, at the hub and directly'
       const answers = await until(
         'the gateway to listen',
         () => Promise.all(documents.map((each) => starting.call(each))),
-        { timeoutMs: 10_000 },
+        { timeoutMs: 20_000 },
       );
       for (const { status, text } of answers) {
         expect(status).toBe(503);

@@ -239,7 +239,7 @@ async function untilServing(gateway: WorldProcess, url: string, caPem: string): 
   const check = (): Promise<void> => mustRun(gateway);
   const ready = async (): Promise<true | undefined> =>
     (await api.call('/readyz')).status === 200 ? true : undefined;
-  await until('the gateway to be ready', ready, { timeoutMs: 20_000, check }).finally(() => api.close());
+  await until('the gateway to be ready', ready, { timeoutMs: 40_000, check }).finally(() => api.close());
 }
 
 /** Availability may still be that of a gateway before this one, so a request must have come through, too. */
