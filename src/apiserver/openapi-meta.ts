@@ -106,6 +106,20 @@ const status: JsonSchema = {
   ...kindOf('Status'),
 };
 
+const deleteOptions: JsonSchema = {
+  type: 'object',
+  description: 'How an object is deleted.',
+  properties: {
+    ...typeMetaProperties,
+    dryRun: list({ default: '', type: 'string' }, 'All: answer as ever, and keep the object.', atomic),
+    gracePeriodSeconds: integer('int64', 'Seconds that the object may take to end.'),
+    orphanDependents: boolean('Use propagationPolicy instead.'),
+    preconditions: described(`${META}.Preconditions`, 'Delete the object only as the caller knows it.'),
+    propagationPolicy: string('What becomes of dependents: Orphan, Background or Foreground.'),
+  },
+  ...kindOf('DeleteOptions'),
+};
+
 const apiResource: JsonSchema = {
   type: 'object',
   description: 'A resource, and what can be done with it.',
@@ -142,6 +156,7 @@ export const metaSchemas: Schemas = {
     required: ['groupVersion', 'resources'],
     ...kindOf('APIResourceList'),
   },
+  [`${META}.DeleteOptions`]: deleteOptions,
   [`${META}.FieldsV1`]: { type: 'object', description: 'A set of fields as a tree of keys.' },
   [`${META}.ListMeta`]: {
     type: 'object',
@@ -182,6 +197,18 @@ export const metaSchemas: Schemas = {
     },
     required: ['apiVersion', 'kind', 'name', 'uid'],
     'x-kubernetes-map-type': 'atomic',
+  },
+  [`${META}.Patch`]: {
+    type: 'object',
+    description: 'A patch in the format of its content type, to the object as it is.',
+  },
+  [`${META}.Preconditions`]: {
+    type: 'object',
+    description: 'What must hold before something is done.',
+    properties: {
+      resourceVersion: string('The version that the object must have.'),
+      uid: string('The uid that the object must have.'),
+    },
   },
   [`${META}.Status`]: status,
   [`${META}.StatusCause`]: {

@@ -1,54 +1,20 @@
-import type { GroupVersionKind } from '../kube/object-meta.ts';
 import { META } from './openapi-meta.ts';
+import type { Operation, Parameter } from './openapi-operation.ts';
+import {
+  capitalize,
+  definitionName,
+  idInfix,
+  kindOf,
+  nameParameter,
+  namespaceOf,
+  objectTypes,
+  pretty,
+  query,
+} from './openapi-operation.ts';
+import { objectOperations, partOperations } from './openapi-object-operations.ts';
 import type { AnyResource, ConnectSubresource } from './resource.ts';
 import type { GroupVersionResources } from './resource-names.ts';
 import { groupVersionOf, pathOf } from './resource-names.ts';
-
-export interface Parameter {
-  readonly name: string;
-  readonly in: 'query' | 'path';
-  readonly type: 'string' | 'integer' | 'boolean';
-  readonly description: string;
-}
-
-/** One operation of the API, in neither version of OpenAPI: both documents are written from it. */
-export interface Operation {
-  readonly path: string;
-  readonly method: string;
-  readonly id: string;
-  readonly description: string;
-  readonly action?: string;
-  readonly kind?: GroupVersionKind;
-  readonly parameters: readonly Parameter[];
-  /** Name of the answer's schema; undefined for a stream of anything. */
-  readonly answer: string | undefined;
-  readonly mediaTypes: readonly string[];
-}
-
-/** `dev.oam.core.cluster.v1alpha1.ClusterGateway`, as the definitions of custom resources are named. */
-export const definitionName = ({ group, version, kind }: GroupVersionKind) =>
-  [...group.split('.').reverse(), version, kind].join('.');
-
-/** `ClusterCoreOamDevV1alpha1`: what makes an operation's id unique in a hub's merged document. */
-export const idInfix = ({ group, version }: { group: string; version: string }) =>
-  [...group.split(/[.-]/), version].map(capitalize).join('');
-
-const capitalize = (word: string) => word.charAt(0).toUpperCase() + word.slice(1);
-
-const query = (name: string, type: Parameter['type'], description: string): Parameter => ({
-  name,
-  in: 'query',
-  type,
-  description,
-});
-
-const nameParameter: Parameter = {
-  name: 'name',
-  in: 'path',
-  type: 'string',
-  description: 'The name of the object.',
-};
-const pretty = query('pretty', 'string', 'Any true value indents the output.');
 
 const listParameters: readonly Parameter[] = [
   query('continue', 'string', 'Where the next part of a list begins.'),
@@ -71,8 +37,6 @@ const watchParameters: readonly Parameter[] = [
   query('watch', 'boolean', 'Watch for changes instead of listing.'),
 ];
 
-const objectTypes = ['application/json', 'application/yaml'];
-
 /** What can be asked of the resources of one group and version. */
 export function operationsOf(groupVersion: GroupVersionResources): Operation[] {
   return [
@@ -86,54 +50,42 @@ export function operationsOf(groupVersion: GroupVersionResources): Operation[] {
       mediaTypes: ['application/json'],
     },
     ...groupVersion.resources.flatMap((resource) => [
-      ...resourceOperations(resource),
+      ...listOperations(resource),
+      ...objectOperations(resource),
       ...(resource.subresources ?? []).flatMap((subresource) =>
-        subresource.type === 'connect' ? connectOperations(resource, subresource) : [],
+        subresource.type === 'connect'
+          ? connectOperations(resource, subresource)
+          : partOperations({ resource, source: subresource, subresource: subresource.name }),
       ),
     ]),
   ];
 }
 
-function resourceOperations(resource: AnyResource): Operation[] {
-  const { kind } = resource;
-  const infix = idInfix(resource);
-  const common = { method: 'get', kind: kindOf(resource) };
-  const operations: Operation[] = [];
-  if (resource.list) {
-    operations.push({
-      ...common,
-      path: pathOf(resource),
-      id: `list${infix}${kind}`,
-      description: `list${resource.watch ? ' or watch' : ''} objects of kind ${kind}`,
-      action: 'list',
-      parameters: resource.watch ? [...listParameters, ...watchParameters] : listParameters,
-      answer: `${definitionName(resource)}List`,
-      mediaTypes: resource.watch ? [...objectTypes, 'application/json;stream=watch'] : objectTypes,
-    });
-  }
-  if (resource.get) {
-    operations.push({
-      ...common,
-      path: `${pathOf(resource)}/{name}`,
-      id: `read${infix}${kind}`,
-      description: `read the specified ${kind}`,
-      action: 'get',
-      parameters: [nameParameter, pretty],
-      answer: definitionName(resource),
-      mediaTypes: objectTypes,
-    });
-  }
-  return operations;
+function listOperations(resource: AnyResource): Operation[] {
+  if (!resource.list) return [];
+  const { infix, parameters } = namespaceOf(resource);
+  const list = {
+    method: 'get',
+    kind: kindOf(resource),
+    description: `list${resource.watch ? ' or watch' : ''} objects of kind ${resource.kind}`,
+    action: 'list',
+    answer: `${definitionName(resource)}List`,
+    mediaTypes: resource.watch ? [...objectTypes, 'application/json;stream=watch'] : objectTypes,
+  };
+  const options = resource.watch ? [...listParameters, ...watchParameters] : listParameters;
+  const id = `list${idInfix(resource)}`;
+  const inside: Operation = {
+    ...{ ...list, path: pathOf(resource), id: `${id}${infix}${resource.kind}` },
+    parameters: [...parameters, ...options],
+  };
+  if (resource.scope === 'Cluster') return [inside];
+  const path = `/apis/${groupVersionOf(resource)}/${resource.plural}`;
+  return [inside, { ...list, path, id: `${id}${resource.kind}ForAllNamespaces`, parameters: options }];
 }
-
-export const kindOf = ({ group, version, kind }: GroupVersionKind): GroupVersionKind => ({
-  group,
-  version,
-  kind,
-});
 
 function connectOperations(resource: AnyResource, subresource: ConnectSubresource): Operation[] {
   const base = `${pathOf(resource)}/{name}/${subresource.name}`;
+  const inside = namespaceOf(resource).parameters;
   const pathParameter: Parameter = {
     name: 'path',
     in: 'path',
@@ -141,9 +93,15 @@ function connectOperations(resource: AnyResource, subresource: ConnectSubresourc
     description: 'The rest of the path.',
   };
   const places = [
-    { path: base, suffix: '', parameters: [nameParameter] },
+    { path: base, suffix: '', parameters: [...inside, nameParameter] },
     ...(subresource.hasPath
-      ? [{ path: `${base}/{path}`, suffix: 'WithPath', parameters: [nameParameter, pathParameter] }]
+      ? [
+          {
+            path: `${base}/{path}`,
+            suffix: 'WithPath',
+            parameters: [...inside, nameParameter, pathParameter],
+          },
+        ]
       : []),
   ];
   return places.flatMap(({ path, suffix, parameters }) =>

@@ -1,7 +1,8 @@
 import { META, described, metaSchemas, reference, typeMetaProperties } from './openapi-meta.ts';
 import type { Schemas } from './openapi-meta.ts';
-import type { Operation, Parameter } from './openapi-operations.ts';
-import { definitionName, kindOf, operationsOf } from './openapi-operations.ts';
+import type { Operation, Parameter } from './openapi-operation.ts';
+import { definitionName, kindOf } from './openapi-operation.ts';
+import { operationsOf } from './openapi-operations.ts';
 import type { AnyResource, JsonSchema } from './resource.ts';
 import type { GroupVersionResources } from './resource-names.ts';
 
@@ -21,18 +22,15 @@ export function openApiV3(groupVersion: GroupVersionResources, version: string):
         ...placed(place.in, name, description),
         schema: { type, uniqueItems: true },
       })),
-      responses: {
-        '200': {
-          description: 'OK',
-          content: Object.fromEntries(
-            operation.mediaTypes.map((mediaType) => [
-              mediaType,
-              { schema: operation.answer === undefined ? { type: 'string' } : reference(operation.answer) },
-            ]),
-          ),
-        },
-        '401': { description: 'Unauthorized' },
-      },
+      ...(operation.body
+        ? {
+            requestBody: {
+              content: contentOf(operation.body.mediaTypes, operation.body.schema),
+              ...(operation.body.required ? { required: true } : {}),
+            },
+          }
+        : {}),
+      responses: responsesOf(operation, { content: contentOf(operation.mediaTypes, operation.answer) }),
     })),
     components: { schemas: schemasOf(groupVersion) },
   };
@@ -47,26 +45,48 @@ export function openApiV2(groupVersions: readonly GroupVersionResources[], versi
     paths: pathsOf(groupVersions.flatMap(operationsOf), (operation) => ({
       description: operation.description,
       operationId: operation.id,
-      consumes: ['*/*'],
+      consumes: operation.body?.mediaTypes ?? ['*/*'],
       produces: operation.mediaTypes,
       schemes: ['https'],
       ...extensionsOf(operation),
-      parameters: operation.parameters.map(({ type, name, description, ...place }: Parameter) => ({
-        ...placed(place.in, name, description),
-        type,
-        uniqueItems: true,
-      })),
-      responses: {
-        '200': {
-          description: 'OK',
-          schema: operation.answer === undefined ? { type: 'string' } : toV2(reference(operation.answer)),
-        },
-        '401': { description: 'Unauthorized' },
-      },
+      parameters: [
+        ...operation.parameters.map(({ type, name, description, ...place }: Parameter) => ({
+          ...placed(place.in, name, description),
+          type,
+          uniqueItems: true,
+        })),
+        ...(operation.body ? [bodyParameter(operation.body)] : []),
+      ],
+      responses: responsesOf(operation, {
+        schema: operation.answer === undefined ? { type: 'string' } : toV2(reference(operation.answer)),
+      }),
     })),
     definitions: Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, toV2(schema)])),
   };
 }
+
+const answers = { '200': 'OK', '201': 'Created', '202': 'Accepted' } as const;
+
+/** The same shape for each code of an answer with an object. */
+const responsesOf = ({ codes = ['200'] }: Operation, shape: object) => ({
+  ...Object.fromEntries(codes.map((code) => [code, { description: answers[code], ...shape }])),
+  '401': { description: 'Unauthorized' },
+});
+
+const contentOf = (mediaTypes: readonly string[], schema: string | undefined) =>
+  Object.fromEntries(
+    mediaTypes.map((mediaType) => [
+      mediaType,
+      { schema: schema === undefined ? { type: 'string' } : reference(schema) },
+    ]),
+  );
+
+const bodyParameter = ({ schema, required }: NonNullable<Operation['body']>) => ({
+  name: 'body',
+  in: 'body',
+  schema: toV2(reference(schema)),
+  ...(required ? { required: true } : {}),
+});
 
 const placed = (place: Parameter['in'], name: string, description: string) => ({
   name,
