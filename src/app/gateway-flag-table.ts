@@ -81,6 +81,4 @@ export const notImplemented = new Set([
   'disable-admission-plugins',
   'admission-control-config-file',
   'etcd-servers',
-  'request-timeout',
-  'shutdown-send-retry-after',
 ]);

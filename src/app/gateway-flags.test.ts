@@ -40,6 +40,8 @@ describe('defaults', () => {
       goawayChance: 0,
       shutdownDelayMs: 0,
       shutdownGraceMs: 30_000,
+      shutdownSendRetryAfter: false,
+      shutdownWatchSpreadMs: 10_000,
       kubeconfig: undefined,
       authenticationKubeconfig: undefined,
       authorizationKubeconfig: undefined,
@@ -65,6 +67,8 @@ describe('defaults', () => {
       userAgent: 'cluster-gateway',
       featureGates: new Map(),
       inFlight: { readOnly: 400, mutating: 200, longRunning: 10_000 },
+      inFlightShare: 0.75,
+      requestTimeoutMs: 60_000,
       audit: {
         policyFile: undefined,
         logPath: undefined,
@@ -251,6 +255,15 @@ describe('what is refused', () => {
     [
       ['--tls-min-version=VersionTLS10'],
       'invalid value for --tls-min-version: "VersionTLS10" is not VersionTLS12 or VersionTLS13',
+    ],
+    [['--request-timeout=0'], 'invalid value for --request-timeout: it must be more than 0'],
+    [
+      ['--request-timeout=-5s'],
+      'invalid value for --request-timeout: "-5s" is not a duration such as 10s or 1m30s',
+    ],
+    [
+      ['--max-inflight-share-per-user=101'],
+      'invalid value for --max-inflight-share-per-user: "101" is not a whole number from 1 to 100',
     ],
     [['--goaway-chance=0.03'], 'invalid value for --goaway-chance: "0.03" is not a number from 0 to 0.02'],
     [['--goaway-chance', '-1'], 'invalid value for --goaway-chance: "-1" is not a number from 0 to 0.02'],

@@ -152,6 +152,8 @@ function optionsFrom(flags: Parsed): GatewayOptions {
     execPluginAllowlist: present(flags['exec-plugin-allowlist']),
     userAgent: present(flags['user-agent']),
     featureGates,
+    inFlightShare: present(flags['max-inflight-share-per-user']) / 100,
+    requestTimeoutMs: present(flags['request-timeout']),
     inFlight: {
       readOnly: present(flags['max-requests-inflight']),
       mutating: present(flags['max-mutating-requests-inflight']),
@@ -186,6 +188,7 @@ function servingOptions(flags: Parsed, present: Present) {
     goawayChance: present(flags['goaway-chance']),
     shutdownDelayMs: present(flags['shutdown-delay-duration']),
     shutdownGraceMs: present(flags['shutdown-grace-duration']),
+    shutdownSendRetryAfter: present(flags['shutdown-send-retry-after']),
     shutdownWatchSpreadMs: present(flags['shutdown-watch-termination-grace-period']),
   };
 }

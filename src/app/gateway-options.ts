@@ -41,6 +41,9 @@ export interface GatewayOptions {
   readonly userAgent: string;
   readonly featureGates: ReadonlyMap<string, boolean>;
   readonly inFlight: InFlightLimits;
+  /** Above 0 up to 1. */
+  readonly inFlightShare: number;
+  readonly requestTimeoutMs: number;
   readonly audit: {
     readonly policyFile: string | undefined;
     /** `-` is standard output; undefined: nothing is audited. */
@@ -52,6 +55,7 @@ export interface GatewayOptions {
   };
   readonly shutdownDelayMs: number;
   readonly shutdownGraceMs: number;
+  readonly shutdownSendRetryAfter: boolean;
   /** Over which the ends of many watches are spread, within the grace. */
   readonly shutdownWatchSpreadMs: number;
   readonly verbosity: number;

@@ -68,13 +68,13 @@ interface Base {
   readonly scope: Scope;
   readonly metrics: Registry;
   readonly audit: GatewayAudit | undefined;
-  readonly state: { synced: boolean; stopping: boolean };
+  readonly state: { synced: boolean; stopping: boolean; draining: boolean };
   /** Watches and followed logs: what has no end of its own. */
   readonly streams: SpreadEnds;
 }
 
 async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise<Gateway> {
-  const state = { synced: false, stopping: false };
+  const state = { synced: false, stopping: false, draining: false };
   const audit = await createGatewayAudit(options, log);
   if (audit) scope.own(audit.log);
   const base: Base = {
@@ -187,10 +187,12 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
     engines: new Map([[`${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`, composeProxy(base, parts)]]),
     served: namesOf(offered),
     probes: createProbes({ live: [], ready: readyChecks(base, parts) }),
-    inFlight: createInFlight(options.inFlight),
+    inFlight: createInFlight(options.inFlight, options.inFlightShare),
+    requestTimeoutMs: options.requestTimeoutMs,
     registry: metrics,
     version: buildVersion(),
     isReady: () => state.synced,
+    shutdownAnswer: () => (state.draining && options.shutdownSendRetryAfter ? 'retry' : 'none'),
     log,
   });
 }
@@ -267,6 +269,7 @@ async function stopGateway(base: Base, listener: Listener): Promise<void> {
   state.stopping = true;
   log.info({ delayMs: options.shutdownDelayMs }, 'stopping: not ready from now on');
   await sleep(options.shutdownDelayMs);
+  state.draining = true;
   const openStreams = streams.size;
   log.info(
     { openStreams, graceMs: options.shutdownGraceMs },

@@ -1,25 +1,25 @@
-/** Values in the forms that Kubernetes' flags take. Each throws an Error that says what is wrong with the text. */
+import { parseGoDuration } from '../kube/go-duration.ts';
 
-const unitMs: Record<string, number> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
+// Values in the forms that Kubernetes' flags take. Each throws an Error that says what is wrong with the text.
 
-/** A Go duration (`1m30s`) in milliseconds. */
+/** A Go duration (`1m30s`), not negative, in milliseconds. */
 export function parseDuration(text: string): number {
-  if (text === '0') return 0;
-  if (!/^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/.test(text))
-    throw new Error(`${JSON.stringify(text)} is not a duration such as 10s or 1m30s`);
-  let total = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) {
-    total += Number(amount) * (unitMs[unit ?? ''] ?? 0);
+  const wrong = () => new Error(`${JSON.stringify(text)} is not a duration such as 10s or 1m30s`);
+  let ms: number;
+  try {
+    ms = parseGoDuration(text);
+  } catch {
+    throw wrong();
   }
-  return total;
+  if (ms < 0) throw wrong();
+  return ms;
+}
+
+/** The same, above zero. */
+export function parsePositiveDuration(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === 0) throw new Error('it must be more than 0');
+  return ms;
 }
 
 /** As Go's strconv.ParseBool. */

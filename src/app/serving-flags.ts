@@ -5,6 +5,7 @@ import {
   parseCipherSuites,
   parseDuration,
   parseNumber,
+  parsePositiveDuration,
   parseSniCertificates,
   parseTlsVersion,
 } from './go-values.ts';
@@ -109,6 +110,13 @@ export const servingFlags = {
     parse: parseDuration,
     help: 'Within the grace, the ends of many watches and followed logs are spread over this long.',
   },
+  'shutdown-send-retry-after': {
+    group: 'Serving',
+    value: 'bool',
+    default: 'false',
+    parse: parseBoolean,
+    help: 'After the delay, answer new requests 429 with Retry-After and end their connections.',
+  },
   'max-requests-inflight': {
     group: 'Limits',
     value: 'number',
@@ -129,5 +137,19 @@ export const servingFlags = {
     default: '10000',
     parse: limit,
     help: 'Watches, followed logs and upgrades at once; 0: no limit.',
+  },
+  'max-inflight-share-per-user': {
+    group: 'Limits',
+    value: 'percent',
+    default: '75',
+    parse: integer(1, 100),
+    help: 'Of each of these limits, one user gets at most this share; less as more users want some.',
+  },
+  'request-timeout': {
+    group: 'Limits',
+    value: 'duration',
+    default: '1m0s',
+    parse: parsePositiveDuration,
+    help: 'Time that a request has, unless it is long-running; when proxied, time without progress.',
   },
 } satisfies Record<string, Flag>;
