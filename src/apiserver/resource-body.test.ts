@@ -1,4 +1,8 @@
+import { getEventListeners } from 'node:events';
+import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
+import { attachRequestContext } from './request-context.ts';
+import { readDocument } from './resource-body.ts';
 import { GIZMOS, serveGizmoA } from './testing/gizmos.ts';
 import { protocols } from './testing/widgets.ts';
 
@@ -62,4 +66,32 @@ describe.each(protocols)('%s', (protocol) => {
     expect(status).toBe(400);
     expect(performance.now() - started).toBeLessThan(1_000);
   });
+});
+
+test.each([
+  ['the time of the request is over', (controller: AbortController) => controller.abort()],
+  ['the caller goes away', (_: AbortController, body: PassThrough) => body.destroy(new Error('reset'))],
+  ['the body closes before its end', (_: AbortController, body: PassThrough) => body.destroy()],
+])('a body that does not come to its end: %s', async (_, cut) => {
+  const body = new PassThrough();
+  const controller = new AbortController();
+  const raw = {};
+  attachRequestContext(raw, { body, signal: controller.signal } as never);
+  const reading = readDocument({ raw, headers: { 'content-type': 'application/json' } } as never);
+  body.write('{"a":');
+  setTimeout(() => cut(controller, body), 10);
+  await expect(reading).rejects.toMatchObject({ status: { reason: 'Timeout', code: 504 } });
+  expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+  expect(body.listenerCount('data')).toBe(0);
+});
+
+test('a body without a length is counted as it comes', async () => {
+  const body = new PassThrough();
+  const raw = {};
+  attachRequestContext(raw, { body, signal: new AbortController().signal } as never);
+  const reading = readDocument({ raw, headers: {} } as never);
+  const refused = expect(reading).rejects.toMatchObject({ status: { code: 413 } });
+  for (let i = 0; i < 4; i++) body.write(Buffer.alloc(1024 * 1024, ' '));
+  await refused;
+  expect(body.destroyed).toBe(false);
 });

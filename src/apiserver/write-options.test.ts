@@ -174,4 +174,16 @@ describe.each(protocols)('%s', (protocol) => {
       ]);
     });
   });
+
+  test('warnings are bounded', async () => {
+    const { ask } = await serveGizmoA(protocol);
+    const odd = Object.fromEntries(
+      Array.from({ length: 300 }, (_, at) => [`odd-${at}-${'x'.repeat(40)}é`, 1]),
+    );
+    const { status, headers } = await ask('PUT', A, { body: { ...gizmo('a', { size: 2 }), ...odd } });
+    expect(status).toBe(200);
+    const text = String(headers['warning']);
+    expect(text.length).toBeGreaterThan(3_000);
+    expect(text.length).toBeLessThan(4_400);
+  });
 });
