@@ -233,11 +233,14 @@ describe('what cannot be told is 410', () => {
   test('the version before a relist whose differences have left the window', () => {
     const cache = new WatchCache<Thing>({ window: 10 });
     cache.replace([thing('a', '', '1')], '5');
-    cache.replace([], '6');
-    for (let i = 0; i < 10; i++) cache.upsert(thing(`t${i}`), String(10 + i));
-    expect(() => cache.events('5', until().signal)).not.toThrow();
+    for (let i = 0; i < 9; i++) cache.upsert(thing(`t${i}`, '', `${10 + i}`), `${10 + i}`);
+    const { items } = cache.list();
+    cache.replace(items.slice(1), '19');
     for (let i = 0; i < 9; i++) cache.upsert(thing(`u${i}`), String(20 + i));
-    expect(() => cache.events('5', until().signal)).toThrow('too old');
+    expect(() => cache.events('18', until().signal)).not.toThrow();
+    cache.upsert(thing('last'), '30');
+    expect(() => cache.events('18', until().signal)).toThrow('too old');
+    expect(() => cache.events('19', until().signal)).not.toThrow();
   });
 
   test('after the grace, a version that nobody knows', async () => {

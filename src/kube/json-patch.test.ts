@@ -39,6 +39,7 @@ describe('RFC 6902, with the examples of its appendix', () => {
     [{ a: 1 }, { op: 'copy', from: '/toString', path: '/b' }],
     [{ a: 1 }, { op: 'test', path: '/constructor', value: {} }],
     [{ a: { b: 1 } }, { op: 'move', from: '/a', path: '/a/b/c' }],
+    [{ a: [{}, {}] }, { op: 'move', from: '/a/0', path: '/a/0/x' }],
     [{ a: 1 }, { op: 'test', path: '/a', value: '1' }],
   ])('%j %j does not fit', (document, operation) => {
     expect(() => apply(document, [operation])).toThrow('the server rejected our request');
