@@ -74,7 +74,7 @@ export class FairQueue {
   enter(name: string): Leave | undefined {
     const flow = this.#flows.get(name);
     // Nobody is overtaken: where a place is free, whoever waits already has as many as it may.
-    if ((flow !== undefined && flow.waiting.size > 0) || !this.#mayTake(flow?.taken ?? 0)) return undefined;
+    if (!this.#mayTake(flow?.taken ?? 0)) return undefined;
     return this.#take(flow ?? this.#flowOf(name));
   }
 

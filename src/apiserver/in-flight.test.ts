@@ -122,14 +122,15 @@ describe('metrics of places in flight', () => {
     const leave = await inFlight.enter('readOnly', jane, patience);
     void inFlight.enter('longRunning', jane, patience);
     const refused = inFlight.enter('readOnly', bob, patience);
+    const other = inFlight.enter('readOnly', jane, patience);
     expect(() => inFlight.enter('longRunning', bob, patience)).toThrow();
     const text = await registry.metrics();
     expect(text).toContain('apiserver_current_inflight_requests{request_kind="readOnly"} 1');
-    expect(text).toContain('apiserver_current_inqueue_requests{request_kind="readOnly"} 1');
+    expect(text).toContain('apiserver_current_inqueue_requests{request_kind="readOnly"} 2');
     expect(text).toContain('apiserver_current_inqueue_requests{request_kind="mutating"} 0');
     expect(text).toContain('apiserver_flowcontrol_nominal_limit_seats{priority_level="mutating"} 1');
     expect(text).toContain('apiserver_longrunning_requests 1');
-    await expect(refused).rejects.toThrow();
+    for (const each of [refused, other]) await expect(each).rejects.toThrow();
     const waiting = inFlight.enter('readOnly', bob, patience);
     leave();
     await waiting;
@@ -137,9 +138,9 @@ describe('metrics of places in flight', () => {
     const waited =
       'apiserver_flowcontrol_request_wait_duration_seconds_count{priority_level="readOnly",execute=';
     expect(after).toContain(`${waited}"true"} 1`);
-    expect(after).toContain(`${waited}"false"} 1`);
+    expect(after).toContain(`${waited}"false"} 2`);
     const rejected = 'apiserver_flowcontrol_rejected_requests_total{priority_level=';
-    expect(after).toContain(`${rejected}"readOnly",reason="time-out"} 1`);
+    expect(after).toContain(`${rejected}"readOnly",reason="time-out"} 2`);
     expect(after).toContain(`${rejected}"longRunning",reason="concurrency-limit"} 1`);
   });
 });
