@@ -11,7 +11,9 @@ import {
   type WatchingClient,
 } from '../clients/watching-clients.ts';
 import { ensureRelease } from '../kube/binaries.ts';
+import { oldestRelease, pinnedRelease } from '../kube/catalogue.ts';
 import { auditSince } from './audit-log.ts';
+import { describeKubectl } from './clients-kubectl.ts';
 import { describeScenarios, proxyUrl, type World } from './world.ts';
 
 /** Where clients watch: the gateway's own resource, and one that only passes through it. */
@@ -140,6 +142,8 @@ await describeScenarios('independent clients', (world) => {
       ),
     );
   });
+
+  for (const release of [pinnedRelease, oldestRelease]) describeKubectl(release, world);
 
   describe('has reported each change once, in its order', () => {
     each(

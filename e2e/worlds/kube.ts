@@ -124,7 +124,7 @@ async function startOnce(options: KubeWorldOptions): Promise<KubeWorld> {
           });
     await Promise.all([startAll(planes).then(() => stage('control planes')), node]);
     if (node !== undefined) stage('node and pod');
-    const kubectl = await createKubectl(binaries.kubectl, directory);
+    const kubectl = await createKubectl({ binary: binaries.kubectl, release }, directory);
     return assemble({
       owned,
       planes,

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import type { ReleaseName } from '../kube/catalogue.ts';
 import { boundToParent, childExit } from './process.ts';
 
 export interface KubectlOptions {
@@ -34,12 +35,23 @@ export interface Kubectl {
   spawn(args: readonly string[], options: KubectlOptions): ChildProcess;
 }
 
+/** Which kubectl it is. */
+export interface KubectlProgram {
+  /** Path. */
+  readonly binary: string;
+  readonly release: ReleaseName;
+}
+
 /** The real kubectl with a home and caches of its own below `directory`, and nothing of the caller's environment but PATH. */
-export async function createKubectl(binary: string, directory: string): Promise<Kubectl> {
+export async function createKubectl(
+  { binary, release }: KubectlProgram,
+  directory: string,
+): Promise<Kubectl> {
   const home = join(directory, 'home');
   await mkdir(home, { recursive: true });
   const start = (args: readonly string[], options: KubectlOptions): ChildProcess => {
-    const all = ['--kubeconfig', options.kubeconfig, ...args];
+    const sent = isBefore34(release) ? withServerPath(args, options.server) : args;
+    const all = ['--kubeconfig', options.kubeconfig, ...sent];
     if (options.server !== undefined) all.unshift('--server', options.server);
     const command =
       options.tty === true
@@ -52,6 +64,18 @@ export async function createKubectl(binary: string, directory: string): Promise<
     });
   };
   return { spawn: start, run: (args, options) => finish(start(args, options), options) };
+}
+
+function isBefore34(release: ReleaseName): boolean {
+  return Number(release.split('.')[1]) < 34;
+}
+
+/** Before 1.34 `--raw` replaced the path of the server's address instead of continuing it: it left the cluster and asked the hub. */
+function withServerPath(args: readonly string[], server: string | undefined): readonly string[] {
+  const raw = args.indexOf('--raw');
+  if (raw === -1 || server === undefined) return args;
+  const path = new URL(server).pathname.replace(/\/$/, '');
+  return args.with(raw + 1, path + (args[raw + 1] ?? ''));
 }
 
 async function finish(child: ChildProcess, options: KubectlRun): Promise<KubectlResult> {
