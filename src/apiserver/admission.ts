@@ -18,7 +18,7 @@ import { TooManyRequests } from './in-flight.ts';
 import type { InFlight, RequestClass } from './in-flight.ts';
 import type { RequestMetrics } from './metrics.ts';
 import { noteCaller } from './note-caller.ts';
-import { RequestDeadline, expiredError, requestedTimeout, timeoutError } from './request-deadline.ts';
+import { RequestDeadline, requestedTimeout, timeoutError } from './request-deadline.ts';
 import { respondStatus, statusErrorOf } from './status-response.ts';
 import { respondTryLater } from './try-later.ts';
 
@@ -45,6 +45,8 @@ export interface Route {
    * how long its deadline lasts.
    */
   readonly isProxied?: boolean;
+  /** What is answered when the time is up while `handle` is at work; default kube-apiserver's 504. */
+  readonly timeoutError?: () => StatusError;
   readonly handle: (exchange: Exchange, admitted: Admitted) => void | Promise<void>;
 }
 
@@ -100,6 +102,7 @@ async function admit(exchange: Exchange, tracked: TrackedRequest, options: Admis
   if (audit) await auditedReview(audit, review);
   else if (review) await review;
   if (isLongRunning && !route.isProxied) deadline.lift();
+  if (route.timeoutError) tracked.timeoutError = route.timeoutError;
   const answer = route.handle(exchange, { user, frontProxy, info, auditId, audit, deadline });
   if (answer) await answer;
 }
@@ -154,6 +157,8 @@ class TrackedRequest {
   impersonatedUser: UserInfo | undefined;
   readonly auditId: string;
   readonly deadline: RequestDeadline;
+  /** What is answered when the time is up. */
+  timeoutError = timeoutError;
   readonly #exchange: Exchange;
   readonly #options: AdmissionOptions;
   readonly #startedAt = performance.now();
@@ -170,7 +175,7 @@ class TrackedRequest {
     this.auditId = auditIdOf(exchange.headers);
     this.deadline = new RequestDeadline(exchange, {
       timeoutMs: options.requestTimeoutMs ?? 60_000,
-      onExpired: () => this.fail(timeoutError()),
+      onExpired: () => this.fail(this.timeoutError()),
     });
     exchange.onEnd(() => this.#finish());
   }
@@ -193,20 +198,19 @@ class TrackedRequest {
   }
 
   fail(error: unknown): void {
-    // When the time is up, the deadline and whoever works on the request both say so: the first counts.
+    // When the time is up, the deadline says so first, and then whoever worked on the request.
     if (this.#failure) return;
-    const { expired } = this.deadline;
-    const statusError = expired ? expiredError(error) : statusErrorOf(error);
+    const statusError = statusErrorOf(error);
     const { status } = statusError;
     // That callers go away is no failure of anybody, and would fill the log.
-    if (status.code >= 500 && (expired || !this.#exchange.signal.aborted)) {
+    if (status.code >= 500 && !this.#exchange.signal.aborted) {
       this.#options.log.warn(
         { err: statusError.cause ?? error, auditID: this.auditId, code: status.code },
         'request failed',
       );
     }
     this.#failure = statusError;
-    this.#panicked = !expired && !(error instanceof StatusError || error instanceof Failure);
+    this.#panicked = !(error instanceof StatusError || error instanceof Failure);
     this.#answerFailure(statusError);
   }
 

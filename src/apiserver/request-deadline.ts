@@ -8,12 +8,9 @@ import type { Patience } from './fair-queue.ts';
 export interface RequestDeadlineOptions {
   /** `--request-timeout`; the deadline runs from the making of this. */
   readonly timeoutMs: number;
-  /** Called when the time is up and whoever works on the request had a turn to say so itself, and did not. */
+  /** Called when the time is up, before whoever works on the request is told: what breaks for it is no answer. */
   readonly onExpired: () => void;
 }
-
-/** How long an answer that was begun when the time was up may still take. */
-const lastAnswerMs = 5_000;
 
 /** No request waits longer for a place (apiserver pkg/server/filters/priority-and-fairness.go). */
 const maxWaitMs = 60_000;
@@ -26,9 +23,8 @@ const text = 'request did not complete within the allotted timeout';
 export const timeoutError = (): StatusError =>
   new StatusError('Timeout', `Timeout: ${text}`, { details: {} });
 
-/** What is answered when the time was up: the words of whoever noticed, where they say so; not what broke for it. */
-export const expiredError = (error: unknown): StatusError =>
-  error instanceof StatusError && error.status.code === 504 ? error : timeoutError();
+/** What the exchange's signal fires with when the time is up. */
+export const timeoutFailure = (): Failure => new Failure('timeout', text, { sent: true });
 
 /**
  * The time that a request has, whoever it waits for: authentication, a place, authorization, and its answer. When it is
@@ -42,7 +38,6 @@ export class RequestDeadline implements Patience {
   #timeoutMs: number;
   #dueAt: number;
   #timer: NodeJS.Timeout | undefined;
-  #expired = false;
   #over = false;
 
   constructor(exchange: Exchange, { timeoutMs, onExpired }: RequestDeadlineOptions) {
@@ -52,10 +47,6 @@ export class RequestDeadline implements Patience {
     this.#dueAt = this.#startedAt + timeoutMs;
     this.#arm();
     exchange.onEnd(() => this.lift());
-  }
-
-  get expired(): boolean {
-    return this.#expired;
   }
 
   get signal(): AbortSignal {
@@ -99,18 +90,11 @@ export class RequestDeadline implements Patience {
       this.#arm();
       return;
     }
-    this.#expired = true;
-    this.#over = true;
-    const headWasOut = isHeadOut(this.#exchange);
-    this.#timer = setTimeout(() => this.#exchange.abort(), lastAnswerMs);
-    this.#exchange.cancel(new Failure('timeout', text, { sent: true }));
-    setImmediate(() => {
-      if (headWasOut || !isHeadOut(this.#exchange)) this.#onExpired();
-    });
+    this.lift();
+    this.#onExpired();
+    this.#exchange.cancel(timeoutFailure());
   }
 }
-
-const isHeadOut = ({ status }: Exchange) => status !== undefined;
 
 /**
  * Milliseconds of `?timeout=`, undefined where there is none. Throws BadRequest for what is no Go duration. Which

@@ -129,7 +129,9 @@ function fail({
   log: Log;
 }): FastifyReply {
   const failure = ownFailure(error, request) ?? statusErrorOf(error);
-  if (failure.status.code >= 500) log.error({ err: failure.cause ?? error }, 'request failed');
+  // Who went away, or whose time is up, hears nothing any more, and what broke for it is no fault.
+  if (failure.status.code >= 500 && !requestContext(request.raw).signal.aborted)
+    log.error({ err: failure.cause ?? error }, 'request failed');
   return sendStatus({ request, reply }, failure.status);
 }
 

@@ -1,6 +1,7 @@
 import type { Admitted, Route } from '../apiserver/admission.ts';
 import type { Exchange } from '../apiserver/exchange.ts';
 import type { RequestClass } from '../apiserver/in-flight.ts';
+import { timeoutFailure } from '../apiserver/request-deadline.ts';
 import { statusErrorOf } from '../apiserver/status-response.ts';
 import { Failure } from '../base/failure.ts';
 import { allHeaders } from '../base/header-lines.ts';
@@ -48,6 +49,7 @@ export function createClusterProxy(
     return {
       requestClass,
       isProxied: true,
+      timeoutError: () => failureOf(timeoutFailure(), target.cluster, options),
       handle: (_, admitted) => {
         const deadline = new CarriedDeadline(admitted.deadline, bound);
         return carry(
@@ -92,15 +94,18 @@ async function carry(request: ProxiedRequest, options: ClusterProxyOptions): Pro
     options.observe?.(name, code);
     if (code === 401) options.credentials.reject(cluster);
   } catch (error) {
-    const { group, resource: kind } = options.resource;
-    const failure = statusErrorOf(error, {
-      prefix: `error trying to reach cluster ${JSON.stringify(name)}`,
-      details: { name, group, kind },
-    });
+    const failure = failureOf(error, name, options);
     // What a caller did not wait for says nothing of the cluster: nginx's 499, as in the server's own metrics.
     options.observe?.(name, callerWentAway(request.exchange) ? 499 : failure.status.code);
     throw failure;
   }
+}
+
+/** Says which cluster it was. */
+function failureOf(error: unknown, name: string, { resource }: ClusterProxyOptions): StatusError {
+  const { group, resource: kind } = resource;
+  const prefix = `error trying to reach cluster ${JSON.stringify(name)}`;
+  return statusErrorOf(error, { prefix, details: { name, group, kind } });
 }
 
 /** Not the deadline, which is told as a `Failure`. */
