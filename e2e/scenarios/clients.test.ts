@@ -148,8 +148,6 @@ await describeScenarios('independent clients', (world) => {
     );
   });
 
-  for (const release of [pinnedRelease, oldestRelease]) describeKubectl(release, world);
-
   describe('has reported each change once, in its order', () => {
     each(
       (reporting) => {
@@ -166,6 +164,9 @@ await describeScenarios('independent clients', (world) => {
       ({ caches }) => caches,
     );
   });
+
+  // Last: what it makes is seen by all of them.
+  for (const release of [pinnedRelease, oldestRelease]) describeKubectl(release, world);
 });
 
 /** Objects of one kind, changed where they are kept and not through the gateway. `revision` is a label. */
