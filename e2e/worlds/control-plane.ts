@@ -123,8 +123,12 @@ export async function prepareCluster(options: ClusterOptions): Promise<OwnedClus
       await launch();
       await ready();
     },
-    freeze: () => void (running && process.kill(running.pid, 'SIGSTOP')),
-    thaw: () => void (running && process.kill(running.pid, 'SIGCONT')),
+    freeze: () => {
+      if (running) process.kill(running.pid, 'SIGSTOP');
+    },
+    thaw: () => {
+      if (running) process.kill(running.pid, 'SIGCONT');
+    },
   };
 }
 

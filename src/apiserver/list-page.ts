@@ -75,7 +75,9 @@ export function pageOf(
   selected: readonly KubeObject[],
   { limit = 0, after, isSelection, resourceVersion }: PageOptions,
 ): Page {
-  if (limit <= 0 && after === '') return { objects: selected, metadata: { resourceVersion } };
+  // What fits one page keeps the resource's own order: kubectl always names a limit, and few lists have more.
+  const isWhole = after === '' && (limit <= 0 || selected.length <= limit);
+  if (isWhole) return { objects: selected, metadata: { resourceVersion } };
   const rest = inOrder(selected).filter((object) => keyOf(object) > after);
   const objects = limit > 0 ? rest.slice(0, limit) : rest;
   const last = objects.at(-1);
