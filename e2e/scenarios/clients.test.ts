@@ -71,7 +71,7 @@ await describeScenarios('independent clients', (world) => {
     chosen: (client: WatchingClient) => boolean = () => true,
   ): void => {
     describe.each(places)('$place', ({ place, clients }) => {
-      test.for(clients.filter(chosen))('$name', async (client, { skip }) => {
+      test.for(clients.filter(chosen))('[31] $name', async (client, { skip }) => {
         if (client.isPython === true && noPython !== undefined) skip(noPython);
         const found = running.find((one) => one.client === client && one.place === place);
         if (found === undefined) throw new Error('this client has not started');
