@@ -1,4 +1,4 @@
-import type { X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
 
@@ -19,10 +19,10 @@ export function createClientCertificateMetric(registry: Registry): (leaf: X509Ce
   return ({ validToDate }) => remaining.observe((validToDate.getTime() - Date.now()) / 1000);
 }
 
-/** When the certificates that the server itself uses end, in seconds since 1970, by what they are for. */
-export function createOwnCertificateMetric(
+/** When the serving certificates end, in seconds since 1970, by name: read when the metrics are collected. */
+export function createServingCertificateMetric(
   registry: Registry,
-  current: () => readonly { readonly name: string; readonly certificate: X509Certificate }[],
+  current: () => readonly { readonly name: string; readonly certificatePem: string }[],
 ): void {
   new Gauge({
     name: 'apiserver_serving_certificate_expiration_timestamp_seconds',
@@ -31,8 +31,8 @@ export function createOwnCertificateMetric(
     registers: [registry],
     collect() {
       this.reset();
-      for (const { name, certificate } of current())
-        this.set({ name }, certificate.validToDate.getTime() / 1000);
+      for (const { name, certificatePem } of current())
+        this.set({ name }, new X509Certificate(certificatePem).validToDate.getTime() / 1000);
     },
   });
 }

@@ -11,6 +11,7 @@ import { listen } from '../apiserver/listener.ts';
 import type { Listener } from '../apiserver/listener.ts';
 import { countReviewCache, createDelegationMetrics } from '../apiserver/delegation-metrics.ts';
 import type { DelegationMetrics } from '../apiserver/delegation-metrics.ts';
+import { createServingCertificateMetric } from '../apiserver/certificate-metrics.ts';
 import { createProbes } from '../apiserver/probes.ts';
 import type { Check } from '../apiserver/probes.ts';
 import { createResourceApi } from '../apiserver/resource-api.ts';
@@ -87,6 +88,11 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
     streams: scope.own(new SpreadEnds()),
   };
   const certificates = scope.own(await createServingCertificates(options, log));
+  createServingCertificateMetric(base.metrics, () => {
+    const { certificate, sniCertificates } = certificates.current();
+    const named = sniCertificates.map((each, i) => ({ ...each, name: `sni-${i}` }));
+    return [{ ...certificate, name: 'default' }, ...named];
+  });
   const clients = hubClients(base);
   const delegation = createDelegationMetrics(base.metrics);
   const authentication = await createGatewayAuthentication({
