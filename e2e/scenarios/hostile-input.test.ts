@@ -51,7 +51,11 @@ await describeGateway('hostile input', (world) => {
     }
     expect(ended).toEqual([]);
     expect(times.length).toBeGreaterThan(5);
-    expect(Math.max(...times)).toBeLessThan(2_000);
+    // One call may be held up where the machine is busy. A process that is starved holds up all of them (the median: 5 ms
+    // where it is not, 25 ms while 2,000 watches come and go), or one for the whole attack.
+    const sorted = times.toSorted((left, right) => left - right);
+    expect(sorted[sorted.length >> 1]).toBeLessThan(500);
+    expect(sorted.at(-1)).toBeLessThan(10_000);
     expect(() => process.kill(gateway.pid, 0)).not.toThrow();
     for (const watch of watches) watch.destroy();
   }
