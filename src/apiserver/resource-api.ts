@@ -22,6 +22,8 @@ export interface ResourceApiOptions {
   readonly log: Log;
   /** Told of each watch, so that all can be ended when the server stops. */
   readonly streams?: Pick<SpreadEnds, 'add'>;
+  /** Milliseconds that a watch lasts at least whose caller names no time, twice that at most; default half an hour. */
+  readonly minWatchTimeoutMs?: number;
   /** Milliseconds between the bookmarks of a watch; one minute as kube-apiserver. */
   readonly bookmarkIntervalMs?: number;
   /** Stands in the OpenAPI documents. */
@@ -46,6 +48,7 @@ export async function createResourceApi(options: ResourceApiOptions): Promise<Re
   const { resources, log, streams } = options;
   const watches = new WatchServer({
     bookmarkIntervalMs: options.bookmarkIntervalMs ?? 60_000,
+    minTimeoutMs: options.minWatchTimeoutMs ?? 1_800_000,
     log,
     ...(streams ? { streams } : {}),
   });

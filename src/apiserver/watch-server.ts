@@ -5,6 +5,8 @@ import { WatchStream, openWatch } from './watch-stream.ts';
 
 export interface WatchServerOptions {
   readonly bookmarkIntervalMs: number;
+  /** A watch whose caller names no time lasts this long, or up to twice as long (`--min-request-timeout`). */
+  readonly minTimeoutMs: number;
   /** Told of each watch, so that all can be ended when the server stops. */
   readonly streams?: Pick<SpreadEnds, 'add'>;
   readonly log: Log;
@@ -20,10 +22,10 @@ export interface ServedWatch extends Omit<WatchRequest, 'context'> {
 /** setTimeout's largest. */
 const maxTimeoutMs = 2 ** 31 - 1;
 
-/** Half an hour to an hour where the caller names no time: many watches must not end, and begin anew, at once. */
-function timeoutMsOf(seconds: number | undefined): number {
-  if (seconds) return Math.min(Math.max(0, seconds * 1000), maxTimeoutMs);
-  return (1 + Math.random()) * 30 * 60 * 1000;
+/** By chance where the caller names no time: many watches must not end, and begin anew, at once. */
+function timeoutMsOf(seconds: number | undefined, minTimeoutMs: number): number {
+  const timeoutMs = seconds ? seconds * 1000 : (1 + Math.random()) * minTimeoutMs;
+  return Math.min(Math.max(0, timeoutMs), maxTimeoutMs);
 }
 
 /** The open watches: each has its time, its bookmarks, and an end when the server ends. */
@@ -66,7 +68,7 @@ export class WatchServer {
       // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- it may change while the watch is opened
       if (gone) return;
       const stream = new WatchStream(request, { response, log: this.#options.log });
-      const deadlineMs = timeoutMsOf(rest.options.timeoutSeconds);
+      const deadlineMs = timeoutMsOf(rest.options.timeoutSeconds, this.#options.minTimeoutMs);
       timers.push(
         setTimeout(() => controller.abort(new Error('the time of the watch is over')), deadlineMs),
         setInterval(() => stream.bookmark(), this.#options.bookmarkIntervalMs),

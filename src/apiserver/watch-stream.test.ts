@@ -134,6 +134,24 @@ describe.each(protocols)('%s', (protocol) => {
     await eventually(() => server.api.watches === 0);
   });
 
+  test('without a time it lasts --min-request-timeout to twice that, and not all of them as long', async () => {
+    const server = await serveWidgets({ minWatchTimeoutMs: 300 });
+    const lengthOf = async (query: string) => {
+      const started = performance.now();
+      const opened = await open(server, `&resourceVersion=1${query}`);
+      expect(shown(await opened.next())).toBe('end');
+      return performance.now() - started;
+    };
+    const [named, ...lengths] = await Promise.all(
+      ['&timeoutSeconds=1', ...Array<string>(8).fill('')].map(lengthOf),
+    );
+    expect(named).toBeGreaterThan(990);
+    expect(Math.min(...lengths)).toBeGreaterThan(290);
+    expect(Math.max(...lengths)).toBeLessThan(3_000);
+    // Of eight all fall into a tenth of the range once in more than a million times.
+    expect(Math.max(...lengths) - Math.min(...lengths)).toBeGreaterThan(30);
+  });
+
   test('a version that is too old is 410, and so is one that falls out', async () => {
     const server = await serveWidgets({ cache: { window: 10, futureGraceMs: 50 } });
     for (let i = 0; i < 50; i++) server.cache.upsert(widget(`w${i}`));

@@ -69,6 +69,7 @@ describe('defaults', () => {
       inFlight: { readOnly: 400, mutating: 200, longRunning: 10_000 },
       inFlightShare: 0.75,
       requestTimeoutMs: 60_000,
+      minRequestTimeoutMs: 1_800_000,
       audit: {
         policyFile: undefined,
         logPath: undefined,

@@ -154,6 +154,7 @@ function optionsFrom(flags: Parsed): GatewayOptions {
     featureGates,
     inFlightShare: present(flags['max-inflight-share-per-user']) / 100,
     requestTimeoutMs: present(flags['request-timeout']),
+    minRequestTimeoutMs: present(flags['min-request-timeout']) * 1000,
     inFlight: {
       readOnly: present(flags['max-requests-inflight']),
       mutating: present(flags['max-mutating-requests-inflight']),

@@ -44,6 +44,8 @@ export interface GatewayOptions {
   /** Above 0 up to 1. */
   readonly inFlightShare: number;
   readonly requestTimeoutMs: number;
+  /** Of watches that name no time; they last up to twice as long. */
+  readonly minRequestTimeoutMs: number;
   readonly audit: {
     readonly policyFile: string | undefined;
     /** `-` is standard output; undefined: nothing is audited. */

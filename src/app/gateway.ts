@@ -176,6 +176,7 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
   const resources = scope.own(
     await createResourceApi({
       resources: offered,
+      minWatchTimeoutMs: options.minRequestTimeoutMs,
       streams: base.streams,
       log,
       version: buildVersion().gitVersion,

@@ -152,4 +152,12 @@ export const servingFlags = {
     parse: parsePositiveDuration,
     help: 'Time that a request has, unless it is long-running; when proxied, time without progress.',
   },
+  'min-request-timeout': {
+    group: 'Limits',
+    value: 'seconds',
+    default: '1800',
+    // kube-apiserver takes 0 too, and then ends such watches as they begin.
+    parse: integer(1, 1_000_000),
+    help: "Watches of the gateway's own resources that name no time end after this long to twice as long.",
+  },
 } satisfies Record<string, Flag>;
