@@ -9,6 +9,7 @@ import type { UserInfo } from '../kube/user-info.ts';
 import { silentLog } from '../base/log.ts';
 import { createAdmission } from './admission.ts';
 import { createAuditPolicy, defaultAuditPolicy } from './audit-policy.ts';
+import { AccessDenied } from './authorizer.ts';
 import { createAudit } from './audit.ts';
 import type { Route } from './admission.ts';
 import { createApiServer } from './api-server.ts';
@@ -151,6 +152,16 @@ describe('the way in', () => {
     const { ask, steps } = setUp({ authorize: new StatusError('Forbidden', 'no') });
     expect(statusOf(await ask())).toMatchObject({ code: 403, message: 'no' });
     expect(steps).toEqual(['authenticate', 'authorize']);
+  });
+
+  test.each([
+    ['allowed', undefined],
+    ['denied', new AccessDenied('no', { details: {}, reason: '' })],
+    ['error', new StatusError('InternalError', 'Internal Server Error')],
+  ])('an authorization is counted as %s', async (result, authorize) => {
+    const { ask, registry } = setUp(authorize ? { authorize } : {});
+    await ask();
+    expect(await registry.metrics()).toContain(`authorization_attempts_total{result="${result}"} 1\n`);
   });
 
   test('what was not meant for callers is 500 with a fixed text, and logged', async () => {

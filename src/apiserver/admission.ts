@@ -99,24 +99,29 @@ async function admit(exchange: Exchange, tracked: TrackedRequest, options: Admis
     exchange.onEnd(place instanceof Promise ? await place : place);
   }
   const review = options.authorizer.authorize(user, info, exchange.signal);
-  if (audit) await auditedReview(audit, review);
-  else if (review) await review;
+  await notedReview(review, audit, options.metrics);
   if (isLongRunning && !route.isProxied) deadline.lift();
   if (route.timeoutError) tracked.timeoutError = route.timeoutError;
   const answer = route.handle(exchange, { user, frontProxy, info, auditId, audit, deadline });
   if (answer) await answer;
 }
 
-/** Notes the decision (apiserver endpoints/filters/authorization.go). */
-async function auditedReview(audit: AuditRecord, review: Promise<string> | undefined): Promise<void> {
+/** Notes and counts the decision (apiserver endpoints/filters/authorization.go). */
+async function notedReview(
+  review: Promise<string> | undefined,
+  audit: AuditRecord | undefined,
+  metrics: RequestMetrics,
+): Promise<void> {
   try {
     const reason = review ? await review : '';
-    audit.annotate('authorization.k8s.io/decision', 'allow');
-    audit.annotate('authorization.k8s.io/reason', reason);
+    metrics.countAuthorization('allowed');
+    audit?.annotate('authorization.k8s.io/decision', 'allow');
+    audit?.annotate('authorization.k8s.io/reason', reason);
   } catch (error) {
     const denied = error instanceof AccessDenied;
-    if (denied) audit.annotate('authorization.k8s.io/decision', 'forbid');
-    audit.annotate('authorization.k8s.io/reason', denied ? error.reason : 'internal error');
+    metrics.countAuthorization(denied ? 'denied' : 'error');
+    if (denied) audit?.annotate('authorization.k8s.io/decision', 'forbid');
+    audit?.annotate('authorization.k8s.io/reason', denied ? error.reason : 'internal error');
     throw error;
   }
 }

@@ -94,6 +94,30 @@ describe('what the hub is asked', () => {
         },
       },
     ],
+    [
+      'GET',
+      '/apis/g/v1/namespaces/n/things?labelSelector=a%3Db,c+in+(d,e),!f,g>1&fieldSelector=metadata.namespace!%3Dx',
+      {
+        type: 'resource',
+        resource: {
+          ...{ verb: 'list', group: 'g', version: 'v1', resource: 'things', namespace: 'n' },
+          fieldSelector: { requirements: [{ key: 'metadata.namespace', operator: 'NotIn', values: ['x'] }] },
+          labelSelector: {
+            requirements: [
+              { key: 'a', operator: 'In', values: ['b'] },
+              { key: 'c', operator: 'In', values: ['d', 'e'] },
+              { key: 'f', operator: 'DoesNotExist' },
+            ],
+          },
+        },
+      },
+    ],
+    // What cannot be read narrows nothing.
+    [
+      'GET',
+      '/apis/g/v1/things?labelSelector=a%3D%3D%3D&fieldSelector=x',
+      { type: 'resource', resource: { verb: 'list', group: 'g', version: 'v1', resource: 'things' } },
+    ],
     ['GET', '/metrics?x=1', { type: 'non-resource', nonResource: { verb: 'get', path: '/metrics' } }],
     ['OPTIONS', '/a%62c', { type: 'non-resource', nonResource: { verb: 'options', path: '/abc' } }],
   ])('%s %s', async (method, target, attributes) => {

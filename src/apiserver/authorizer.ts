@@ -5,6 +5,7 @@ import type { StatusDetails } from '../kube/status.ts';
 import { SYSTEM_MASTERS } from '../kube/user-info.ts';
 import type { UserInfo } from '../kube/user-info.ts';
 import type { AccessReviewer } from '../hub/subject-access-review.ts';
+import { reviewedFieldSelector, reviewedLabelSelector } from './review-selectors.ts';
 
 export interface AuthorizerOptions {
   readonly reviewer: AccessReviewer;
@@ -68,6 +69,8 @@ async function review(
 export function attributesOf(info: RequestInfo): AccessAttributes {
   if (!info.isResourceRequest)
     return { type: 'non-resource', nonResource: { verb: info.verb, path: info.path } };
+  const fieldSelector = info.fieldSelector ? reviewedFieldSelector(info.fieldSelector) : undefined;
+  const labelSelector = info.labelSelector ? reviewedLabelSelector(info.labelSelector) : undefined;
   return {
     type: 'resource',
     resource: {
@@ -78,6 +81,8 @@ export function attributesOf(info: RequestInfo): AccessAttributes {
       ...(info.subresource ? { subresource: info.subresource } : {}),
       ...(info.namespace ? { namespace: info.namespace } : {}),
       ...(info.name ? { name: info.name } : {}),
+      ...(fieldSelector ? { fieldSelector } : {}),
+      ...(labelSelector ? { labelSelector } : {}),
     },
   };
 }

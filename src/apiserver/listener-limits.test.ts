@@ -38,9 +38,14 @@ async function msUntilClosed(socket: net.Socket, limitMs = 5_000): Promise<numbe
 
 describe('connections that ask for nothing', () => {
   test('a handshake that does not begin is cut', async () => {
-    const { port } = await start(ok, { handshakeTimeoutMs: 200 });
+    let errors = 0;
+    const { port } = await startListener(ok, {
+      limits: { handshakeTimeoutMs: 200 },
+      onHandshakeError: () => (errors += 1),
+    });
     const socket = net.connect(port, '127.0.0.1');
     expect(await msUntilClosed(socket)).toBeLessThan(1_500);
+    expect(errors).toBe(1);
   });
 
   test('a handshake that comes byte by byte is cut', async () => {

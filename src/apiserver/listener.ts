@@ -21,6 +21,8 @@ export interface ListenerOptions extends TlsSettings {
   readonly sniCertificates?: readonly SniCertificate[];
   readonly limits?: Partial<ListenerLimits>;
   readonly handle: (exchange: Exchange) => void;
+  /** A TLS handshake failed. */
+  readonly onHandshakeError?: () => void;
   readonly log: Log;
 }
 

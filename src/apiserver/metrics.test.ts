@@ -79,14 +79,25 @@ describe('request metrics', () => {
     expect(text).toContain('apiserver_longrunning_requests 2\n');
   });
 
+  test('authorization attempts by result', async () => {
+    const { metrics, series } = create();
+    for (const result of ['allowed', 'denied', 'denied', 'error'] as const)
+      metrics.countAuthorization(result);
+    expect(await series('authorization_attempts_total')).toEqual([
+      'authorization_attempts_total{result="allowed"} 1',
+      'authorization_attempts_total{result="denied"} 2',
+      'authorization_attempts_total{result="error"} 1',
+    ]);
+  });
+
   test('authentication attempts by result', async () => {
     const { metrics, series } = create();
     metrics.countAuthentication('success');
     metrics.countAuthentication('failure');
     metrics.countAuthentication('failure');
-    expect(await series('apiserver_authentication_attempts_total')).toEqual([
-      'apiserver_authentication_attempts_total{result="success"} 1',
-      'apiserver_authentication_attempts_total{result="failure"} 2',
+    expect(await series('authentication_attempts')).toEqual([
+      'authentication_attempts{result="success"} 1',
+      'authentication_attempts{result="failure"} 2',
     ]);
   });
 });

@@ -25,6 +25,10 @@ const knownVerbs = new Set([
   'options',
 ]);
 
+const authenticationResults = ['success', 'failure', 'error'] as const;
+/** kube-apiserver's `no-opinion` is a refusal, as `denied`; the hub's answer does not always tell them apart. */
+const authorizationResults = ['allowed', 'denied', 'error'] as const;
+
 export interface RequestMetrics {
   readonly registry: Registry;
   observe(request: {
@@ -33,7 +37,8 @@ export interface RequestMetrics {
     seconds: number;
     longRunning: boolean;
   }): void;
-  countAuthentication(result: 'success' | 'failure' | 'error'): void;
+  countAuthentication(result: (typeof authenticationResults)[number]): void;
+  countAuthorization(result: (typeof authorizationResults)[number]): void;
 }
 
 /** The names and labels of kube-apiserver where the meaning is the same (apiserver pkg/endpoints/metrics). */
@@ -68,11 +73,13 @@ export function createRequestMetrics(options: {
     buckets: durationBuckets,
     registers: [registry],
   });
-  const authentications = new Counter({
-    name: 'apiserver_authentication_attempts_total',
+  const authentications = countResults(registry, authenticationResults, {
+    name: 'authentication_attempts',
     help: 'Requests by the outcome of their authentication.',
-    labelNames: ['result'],
-    registers: [registry],
+  });
+  const authorizations = countResults(registry, authorizationResults, {
+    name: 'authorization_attempts_total',
+    help: 'Requests by the outcome of their authorization.',
   });
   registerInFlightMetrics(registry, inFlight);
   const children = new Map<string, { total: Counter.Internal; duration: Histogram.Internal<string> }>();
@@ -93,8 +100,22 @@ export function createRequestMetrics(options: {
       child.total.inc();
       if (!longRunning) child.duration.observe(seconds);
     },
-    countAuthentication: (result) => authentications.inc({ result }),
+    countAuthentication: (result) => authentications[result].inc(),
+    countAuthorization: (result) => authorizations[result].inc(),
   };
+}
+
+/** One counter for each result: nothing is looked up in a request. */
+function countResults<Result extends string>(
+  registry: Registry,
+  results: readonly Result[],
+  { name, help }: { name: string; help: string },
+): Record<Result, Counter.Internal> {
+  const counter = new Counter({ name, help, labelNames: ['result'], registers: [registry] });
+  return Object.fromEntries(results.map((result) => [result, counter.labels({ result })])) as Record<
+    Result,
+    Counter.Internal
+  >;
 }
 
 function labelsOf(info: RequestInfo | undefined, served: ReadonlySet<string>) {

@@ -15,6 +15,7 @@ import { requestContext } from './request-context.ts';
 import type { AnyResource } from './resource.ts';
 import { byGroupVersion } from './resource-names.ts';
 import { statusErrorOf } from './status-response.ts';
+import type { WatchObserver } from './watch-metrics.ts';
 import { WatchServer } from './watch-server.ts';
 
 export interface ResourceApiOptions {
@@ -26,6 +27,8 @@ export interface ResourceApiOptions {
   readonly minWatchTimeoutMs?: number;
   /** Milliseconds between the bookmarks of a watch; one minute as kube-apiserver. */
   readonly bookmarkIntervalMs?: number;
+  /** Told of each event of a watch. */
+  readonly watchObserver?: WatchObserver;
   /** Stands in the OpenAPI documents. */
   readonly version?: string;
 }
@@ -51,6 +54,7 @@ export async function createResourceApi(options: ResourceApiOptions): Promise<Re
     minTimeoutMs: options.minWatchTimeoutMs ?? 1_800_000,
     log,
     ...(streams ? { streams } : {}),
+    ...(options.watchObserver ? { observe: options.watchObserver } : {}),
   });
   const { app, handler } = createApp(log);
   const groupVersions = byGroupVersion(resources);

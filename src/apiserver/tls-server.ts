@@ -19,6 +19,8 @@ export interface TlsServerOptions extends TlsSettings {
   readonly sniCertificates?: readonly SniCertificate[];
   readonly handshakeTimeoutMs: number;
   readonly onConnection: (socket: TLSSocket) => void;
+  /** A handshake failed; the connection is over. */
+  readonly onHandshakeError?: () => void;
   readonly log: Log;
 }
 
@@ -109,6 +111,7 @@ function startServer(
   // A broken handshake is the client's affair: port scans and probes make them all day.
   server.on('tlsClientError', (error, socket) => {
     options.log.debug({ err: error }, 'TLS handshake failed');
+    options.onHandshakeError?.();
     // Node tells that the time for it is over, and leaves the connection open.
     socket.destroy();
   });

@@ -1,5 +1,6 @@
 import type { Log } from '../base/log.ts';
 import type { SpreadEnds } from '../base/spread-ends.ts';
+import type { WatchObserver } from './watch-metrics.ts';
 import type { NodeResponse, WatchRequest } from './watch-stream.ts';
 import { WatchStream, openWatch } from './watch-stream.ts';
 
@@ -9,10 +10,11 @@ export interface WatchServerOptions {
   readonly minTimeoutMs: number;
   /** Told of each watch, so that all can be ended when the server stops. */
   readonly streams?: Pick<SpreadEnds, 'add'>;
+  readonly observe?: WatchObserver;
   readonly log: Log;
 }
 
-export interface ServedWatch extends Omit<WatchRequest, 'context'> {
+export interface ServedWatch extends Omit<WatchRequest, 'context' | 'observe'> {
   readonly context: Omit<WatchRequest['context'], 'signal'>;
   readonly response: NodeResponse;
   /** Called when the watch has begun: headers may go out. */
@@ -51,7 +53,8 @@ export class WatchServer {
   /** Resolves when the watch is over. Throws a StatusError only before `onOpen`. */
   async serve({ response, onOpen, context, ...rest }: ServedWatch): Promise<void> {
     const controller = new AbortController();
-    const request = { ...rest, context: { ...context, signal: controller.signal } };
+    const observe = (bytes: number) => this.#options.observe?.(rest.resource, bytes);
+    const request = { ...rest, observe, context: { ...context, signal: controller.signal } };
     let gone = false;
     const onClose = () => {
       gone = true;

@@ -20,6 +20,8 @@ export interface WatchRequest {
   readonly encoder: WatchEncoder;
   readonly options: ListOptions;
   readonly view: WatchView;
+  /** Told of the bytes of each event. */
+  readonly observe?: ((bytes: number) => void) | undefined;
   readonly context: ResourceContext;
 }
 
@@ -106,6 +108,7 @@ export class WatchStream {
       const selected = selectEvent(event, options);
       if (!selected) continue;
       const bytes = encoder.event(selected, view, this.#takeFirst());
+      this.#request.observe?.(bytes.length);
       batch.push(bytes);
       size += bytes.length;
       if (size < batchBytes) continue;
@@ -123,13 +126,18 @@ export class WatchStream {
       this.#told = event.resourceVersion;
       if (event.type === 'BOOKMARK') continue;
       const selected = selectEvent(event, options);
-      if (selected) await this.#write(encoder.event(selected, view, this.#takeFirst()));
+      if (!selected) continue;
+      const bytes = encoder.event(selected, view, this.#takeFirst());
+      this.#request.observe?.(bytes.length);
+      await this.#write(bytes);
     }
   }
 
   #bookmarkBytes(resourceVersion: string, isInitialEnd: boolean): Buffer {
     const { encoder, view } = this.#request;
-    return encoder.bookmark({ resourceVersion, isInitialEnd }, view, this.#takeFirst());
+    const bytes = encoder.bookmark({ resourceVersion, isInitialEnd }, view, this.#takeFirst());
+    this.#request.observe?.(bytes.length);
+    return bytes;
   }
 
   #takeFirst(): boolean {
@@ -160,7 +168,9 @@ export class WatchStream {
         { err: failure.cause ?? error, auditID: this.#request.context.auditId },
         'watch failed',
       );
-    void this.#write(this.#request.encoder.error(failure.status));
+    const bytes = this.#request.encoder.error(failure.status);
+    this.#request.observe?.(bytes.length);
+    void this.#write(bytes);
   }
 
   /** A caller that does not read would never see the end: its stream is cut. */

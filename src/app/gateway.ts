@@ -12,9 +12,11 @@ import type { Listener } from '../apiserver/listener.ts';
 import { countReviewCache, createDelegationMetrics } from '../apiserver/delegation-metrics.ts';
 import type { DelegationMetrics } from '../apiserver/delegation-metrics.ts';
 import { createServingCertificateMetric } from '../apiserver/certificate-metrics.ts';
+import { createHandshakeErrorMetric } from '../apiserver/listener-metrics.ts';
 import { createProbes } from '../apiserver/probes.ts';
 import type { Check } from '../apiserver/probes.ts';
 import { createResourceApi } from '../apiserver/resource-api.ts';
+import { createWatchMetrics } from '../apiserver/watch-metrics.ts';
 import type { Log } from '../base/log.ts';
 import { Scope } from '../base/scope.ts';
 import { SpreadEnds } from '../base/spread-ends.ts';
@@ -117,6 +119,7 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
       goawayChance: options.goawayChance,
     },
     handle,
+    onHandshakeError: createHandshakeErrorMetric(base.metrics),
     log,
   });
   scope.own({ destroy: (reason) => listener.destroy(reason) });
@@ -178,6 +181,7 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
       resources: offered,
       minWatchTimeoutMs: options.minRequestTimeoutMs,
       streams: base.streams,
+      watchObserver: createWatchMetrics(metrics),
       log,
       version: buildVersion().gitVersion,
     }),

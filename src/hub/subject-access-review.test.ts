@@ -127,6 +127,16 @@ describe('memory', () => {
       request(jane, { name: undefined, subresource: 'p' }),
     ],
     ['an empty name', request(jane, { name: '' }), request(jane, { name: undefined })],
+    [
+      'a selector',
+      request(jane, { labelSelector: { requirements: [{ key: 'a', operator: 'Exists' }] } }),
+      request(jane),
+    ],
+    [
+      'a field selector and a label selector',
+      request(jane, { labelSelector: { requirements: [{ key: 'a', operator: 'In', values: ['b'] }] } }),
+      request(jane, { fieldSelector: { requirements: [{ key: 'a', operator: 'In', values: ['b'] }] } }),
+    ],
     ['version', request(jane, { version: 'v1' }), request(jane, { version: 'v2' })],
     ['a path and a resource', path('/things'), request(jane, { name: '/things' })],
     ['long ones that differ at the end', path(`/${long}${long}a`), path(`/${long}${long}b`)],

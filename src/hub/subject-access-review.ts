@@ -98,8 +98,14 @@ function keyOf({ user, attributes }: AccessRequest): string {
 
 function textsOf(attributes: AccessAttributes): readonly (string | null)[] {
   if (attributes.type === 'non-resource') return [attributes.nonResource.verb, attributes.nonResource.path];
-  const { verb, group, version, resource, subresource, namespace, name } = attributes.resource;
-  return [verb, group, version, resource, subresource ?? null, namespace ?? null, name ?? null];
+  const { fieldSelector, labelSelector, ...named } = attributes.resource;
+  const { verb, group, version, resource, subresource, namespace, name } = named;
+  return [
+    ...[verb, group, version, resource, subresource ?? null, namespace ?? null, name ?? null],
+    ...(fieldSelector || labelSelector
+      ? [JSON.stringify([fieldSelector ?? null, labelSelector ?? null])]
+      : []),
+  ];
 }
 
 function lengthOf(attributes: AccessAttributes): number {
