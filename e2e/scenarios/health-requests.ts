@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { expect } from 'vitest';
 
 import type { KubeCluster, KubeWorld } from '../worlds/kube.ts';
+import { until } from '../worlds/wait.ts';
 import type { Answer, Client } from './registration-client.ts';
 
 const group = 'cluster.core.oam.dev';
@@ -68,11 +69,16 @@ export async function allowChecker(hub: KubeCluster, user: string): Promise<void
   });
 }
 
-/** Lets the gateway patch Secrets, as whoever switches the gate on does. */
-export async function allowGateway({ kubectl, hub }: KubeWorld): Promise<void> {
+/** Lets the gateway patch Secrets, as whoever switches the gate on does, and waits until `dryRun` shows it. */
+export async function allowGateway(
+  { kubectl, hub }: KubeWorld,
+  dryRun: () => Promise<{ readonly status: number }>,
+): Promise<void> {
   const manifests = resolve(import.meta.dirname, '../../apiservice/healthiness-check');
   const { code, stderr } = await kubectl(['apply', '-k', manifests], { kubeconfig: hub.kubeconfig });
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const allowed = async () => (await dryRun()).status === 200 || undefined;
+  await until('the gateway to be allowed', allowed, { timeoutMs: 10_000 });
 }
 
 export interface HealthCall {
