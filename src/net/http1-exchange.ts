@@ -3,9 +3,11 @@ import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { Failure, errorText } from '../base/failure.ts';
+import { firstHeader } from '../base/header-lines.ts';
+import type { HeaderLines } from '../base/header-lines.ts';
 import { abortFailure, connectionFailure } from './node-errors.ts';
 import { RequestBody } from './request-body.ts';
-import type { IncomingResponse, OutgoingRequest, RawHeaders } from './transport.ts';
+import type { IncomingResponse, OutgoingRequest } from './transport.ts';
 
 /** Where the request goes: a pool of connections, or one connection that is its own and closed after it. */
 export type Http1Way = { readonly agent: Agent } | { readonly socket: Duplex };
@@ -54,7 +56,7 @@ export class Http1Exchange extends Readable {
     this.#body = this.#send(outgoing, request);
   }
 
-  get trailers(): RawHeaders {
+  get trailers(): HeaderLines {
     return this.#response?.rawTrailers ?? [];
   }
 
@@ -88,7 +90,7 @@ export class Http1Exchange extends Readable {
     }
     // Node would hold the header back until the first byte of the body, which a caller may be slow to send.
     request.flushHeaders();
-    const length = valueOf(headers, 'content-length');
+    const length = firstHeader(headers, 'content-length');
     return new RequestBody(body, request, {
       ...(length !== undefined && { maxBytes: Number(length) }),
       onProgress: onBodyProgress,
@@ -178,19 +180,13 @@ const withBodyByRight = new Set(['POST', 'PUT', 'PATCH']);
 
 function headerLines({ authority, headers, body, method }: OutgoingRequest): string[] {
   const lines = ['Host', authority, ...headers];
-  const length = valueOf(headers, 'content-length');
+  const length = firstHeader(headers, 'content-length');
   // Node frames no body of a GET or DELETE by itself; unframed it would be the next request on the connection.
   if (body && length === undefined) lines.push('Transfer-Encoding', 'chunked');
   if (!body && length === undefined && withBodyByRight.has(method)) lines.push('Content-Length', '0');
-  if (valueOf(headers, 'transfer-encoding') !== undefined)
+  if (firstHeader(headers, 'transfer-encoding') !== undefined)
     throw new Error('net/http: transfer-encoding is set by the transport');
   if (length !== undefined && (!/^\d+$/.test(length) || (!body && Number(length) !== 0)))
     throw new Error('net/http: content-length does not fit the body');
   return lines;
-}
-
-function valueOf(headers: RawHeaders, lowerCaseName: string): string | undefined {
-  for (let at = 0; at < headers.length; at += 2)
-    if (headers[at]?.toLowerCase() === lowerCaseName) return headers[at + 1] ?? '';
-  return undefined;
 }

@@ -3,13 +3,14 @@ import { constants } from 'node:http2';
 import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from 'node:http2';
 import { Readable, addAbortSignal } from 'node:stream';
 import { Failure, errorText } from '../base/failure.ts';
+import type { HeaderLines } from '../base/header-lines.ts';
 import type { Http2Session } from './http2-session.ts';
 import { abortFailure, connectionFailure } from './node-errors.ts';
 import { RequestBody } from './request-body.ts';
-import type { IncomingResponse, OutgoingRequest, RawHeaders } from './transport.ts';
+import type { IncomingResponse, OutgoingRequest } from './transport.ts';
 
 const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_END_STREAM } = constants;
-const noHeaders: RawHeaders = [];
+const noHeaders: HeaderLines = [];
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
 /**
@@ -28,7 +29,7 @@ interface CarryingStream extends ClientHttp2Stream {
  * for it, and is given back when the stream is closed.
  */
 export class Http2Exchange extends Readable {
-  trailers: RawHeaders = noHeaders;
+  trailers: HeaderLines = noHeaders;
   readonly #session: Http2Session;
   readonly #signal: AbortSignal;
   readonly #resolve: (response: IncomingResponse) => void;
@@ -228,7 +229,7 @@ function ignore(): void {}
 
 class Http2Response implements IncomingResponse {
   readonly status: number;
-  readonly headers: RawHeaders;
+  readonly headers: HeaderLines;
   readonly body: Http2Exchange;
 
   constructor(status: number, rawHeaders: string[], body: Http2Exchange) {
@@ -238,7 +239,7 @@ class Http2Response implements IncomingResponse {
     this.body = body;
   }
 
-  trailers(): RawHeaders {
+  trailers(): HeaderLines {
     return this.body.trailers;
   }
 }

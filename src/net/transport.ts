@@ -1,14 +1,12 @@
 import type { Duplex, Readable } from 'node:stream';
-
-/** Header lines as name, value, name, value …: order and duplicates kept, values as latin1 strings. */
-export type RawHeaders = readonly string[];
+import type { HeaderLines } from '../base/header-lines.ts';
 
 export interface OutgoingRequest {
   readonly method: string;
   /** The request target as it goes on the wire (origin form): never parsed or normalised. */
   readonly target: string;
   /** Without Host and framing headers (`host`, `content-length` may stand; `transfer-encoding`, `connection` not). */
-  readonly headers: RawHeaders;
+  readonly headers: HeaderLines;
   /** The value of Host or :authority. */
   readonly authority: string;
   /**
@@ -30,21 +28,21 @@ export interface OutgoingRequest {
 export interface IncomingResponse {
   readonly status: number;
   /** Lower-case names on HTTP/2; pseudo headers are left out. */
-  readonly headers: RawHeaders;
+  readonly headers: HeaderLines;
   /**
    * Ends or errors (with a `Failure`) exactly once; an answer that was cut short never just ends. It must be read or
    * destroyed, which frees the stream or the socket; only one that has no body (HEAD, 204, 304) may be left alone.
    */
   readonly body: Readable;
   /** Known after `body` ended. */
-  readonly trailers: () => RawHeaders;
+  readonly trailers: () => HeaderLines;
 }
 
 export type UpgradeResponse =
   | {
       readonly type: 'upgraded';
       readonly status: 101;
-      readonly headers: RawHeaders;
+      readonly headers: HeaderLines;
       readonly socket: Duplex;
       readonly head: Buffer;
     }
