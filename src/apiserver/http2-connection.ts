@@ -6,6 +6,7 @@ import type { ClientConnection } from './client-connection.ts';
 import type { Exchange } from './exchange.ts';
 import { Http2Exchange } from './http2-exchange.ts';
 import type { ListenerLimits } from './listener-limits.ts';
+import { RequestTurns } from './request-turns.ts';
 
 /** What Node gives with a new stream: flags and the lines as they came stand behind the joined headers. */
 type StreamEvent = [
@@ -26,6 +27,9 @@ const farewellMs = 5_000;
 /** An old connection is ended when nothing was asked for so long, so that no request meets its end. */
 const quietMs = 200;
 
+/** Requests of one connection that begin in one turn of the event loop: some milliseconds of work. */
+const requestsPerTurn = 32;
+
 /** An HTTP/2 connection: its streams become Exchanges; it ends in good order, and when its peer is hostile or gone. */
 export class Http2Connection {
   readonly #session: ServerHttp2Session;
@@ -34,6 +38,7 @@ export class Http2Connection {
   readonly #openedAt = performance.now();
   readonly #maxAgeMs: number;
   readonly #resets: { readonly unknown: TokenBucket; readonly authenticated: TokenBucket };
+  readonly #turns = new RequestTurns(requestsPerTurn);
   #openStreams = 0;
   #served = false;
   #idleSince = performance.now();
@@ -120,7 +125,7 @@ export class Http2Connection {
       connection: this.#client,
       closeConnection: () => this.finish(),
     });
-    handle(exchange);
+    this.#turns.add({ isGone: () => stream.closed || stream.destroyed, begin: () => handle(exchange) });
   }
 
   #onStreamEnd(stream: ServerHttp2Stream): void {
