@@ -1,10 +1,12 @@
-import { type IncomingMessage } from 'node:http';
+import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { describeWorld } from '../worlds/describe-world.ts';
 import { type GatewayProcess, type KubeWorld, startKubeWorld } from '../worlds/kube.ts';
-import { registerCluster } from '../worlds/register.ts';
+import { applySecret, registerCluster } from '../worlds/register.ts';
+import { until } from '../worlds/wait.ts';
+import { startTarget } from './identity-target.ts';
 import { outcomes, percentile, startLoad } from './life-load.ts';
 import { type Client, createClient } from './registration-client.ts';
 import { adminOf, proxyPath } from './registration-world.ts';
@@ -133,6 +135,54 @@ await describeWorld(
       );
       expect(code).toBe(0);
       expect(ms).toBeLessThan(delayMs + graceMs);
+    });
+
+    test('--shutdown-send-retry-after: whoever comes while requests end is told to go elsewhere', async () => {
+      const held: ServerResponse[] = [];
+      const target = await startTarget({ answer: (_, response) => void held.push(response) });
+      const gateway = await kube.startGateway({
+        flags: ['--shutdown-grace-duration=20s', '--shutdown-send-retry-after'],
+        registered: false,
+      });
+      await applySecret(kube, {
+        name: 'target',
+        labels: { 'cluster.core.oam.dev/cluster-credential-type': 'ServiceAccountToken' },
+        data: { endpoint: target.url, 'ca.crt': target.caPem, token: 'token-of-the-gateway' },
+      });
+      const client = adminOf(kube, gateway);
+      try {
+        await until(
+          'the target',
+          async () => (await client.call(`${gateways}/target`)).status === 200 || undefined,
+          { timeoutMs: 10_000 },
+        );
+        const running = client.call(proxyPath('target', '/held'));
+        const watch = await openWatch(client, `${gateways}?watch=1`);
+        await expect.poll(() => held.length).toBe(1);
+        const exit = gateway.stop('SIGTERM');
+        await untilUnready(gateway, performance.now());
+        const { how } = await watch.ended;
+        expect(how).toBe('end');
+        // Connections that are there, and new ones.
+        for (let i = 0; i < 3; i += 1) {
+          const answer = await client.call(gateways);
+          expect([answer.status, answer.headers['retry-after'], answer.headers.connection]).toEqual([
+            ...[429, '5', 'close'],
+          ]);
+          expect(answer.text).toBe('The apiserver is shutting down, please try again later.\n');
+          expect((await client.call('/livez')).status).toBe(200);
+          expect((await client.call('/readyz')).status).toBe(500);
+        }
+        held[0]?.end('whole');
+        const { status, text } = await running;
+        expect([status, text]).toEqual([200, 'whole']);
+        const ended = performance.now();
+        expect(await exit).toBe(0);
+        expect(performance.now() - ended).toBeLessThan(5_000);
+      } finally {
+        client.close();
+        await target.close();
+      }
     });
   },
   { node: true },

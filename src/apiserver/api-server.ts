@@ -16,7 +16,6 @@ import { attachRequestContext } from './request-context.ts';
 import type { ResourceApi } from './resource-api.ts';
 import { respondStatus } from './status-response.ts';
 import { refuseAtShutdown } from './try-later.ts';
-import type { ShutdownAnswer } from './try-later.ts';
 
 /** Makes the route of a request that an engine of its own answers: a subresource whose connect methods are described only. */
 export type ConnectEngine = (info: RequestInfo, exchange: Exchange) => Route;
@@ -39,8 +38,8 @@ export interface ApiServerOptions extends Pick<
   readonly version: object;
   /** False while starting: everything but probes answers 503, never 404 or 403, which callers would remember. */
   readonly isReady: () => boolean;
-  /** What new requests are told; default: they are served. */
-  readonly shutdownAnswer?: () => ShutdownAnswer;
+  /** True where new requests are told to go elsewhere: the server stops; default: they are served. */
+  readonly isRefusing?: () => boolean;
   readonly log: Log;
 }
 
@@ -58,8 +57,7 @@ export function createApiServer(options: ApiServerOptions): (exchange: Exchange)
     route: (info, exchange) => routeOf(info, exchange, options),
   });
   return (exchange) => {
-    const answer = options.shutdownAnswer?.() ?? 'none';
-    if (answer !== 'none' && refuseAtShutdown(exchange, answer, auditHeader(exchange))) return;
+    if (options.isRefusing?.() && refuseAtShutdown(exchange, auditHeader(exchange))) return;
     if (options.isReady() || isProbe(exchange.target)) admit(exchange);
     else refuseUnready(exchange);
   };

@@ -8,11 +8,14 @@ import type { ListenerLimits } from './listener-limits.ts';
 export interface Http1ServerOptions {
   readonly limits: ListenerLimits;
   readonly handle: (exchange: Exchange) => void;
+  /** True when no more requests are to come: each answer ends its connection. */
+  readonly isClosing: () => boolean;
   readonly connectionOf: (socket: object) => ClientConnection;
 }
 
 /** Turns requests of HTTP/1.1 connections into Exchanges; the listener gives it each by `emit('connection', socket)`. */
-export function createHttp1Server({ limits, handle, connectionOf }: Http1ServerOptions): Server {
+export function createHttp1Server(options: Http1ServerOptions): Server {
+  const { limits, handle, isClosing, connectionOf } = options;
   const server = createServer({
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: limits.headersTimeoutMs,
@@ -30,7 +33,7 @@ export function createHttp1Server({ limits, handle, connectionOf }: Http1ServerO
     if (!mayFollow(request, response)) return;
     const connection = connectionOf(request.socket);
     const exchange = new Http1Exchange({ request, response, connection, limits });
-    if (isOld(connection, limits)) exchange.closeConnectionAfter();
+    if (isClosing() || isOld(connection, limits)) exchange.closeConnectionAfter();
     handle(exchange);
   });
   server.on('upgrade', (request, socket, head) =>

@@ -295,6 +295,30 @@ describe('the listener', () => {
     await closed;
   });
 
+  test('close lets no busy HTTP/1.1 connection stay: the next answer ends it', async () => {
+    const held: Exchange[] = [];
+    const port = await start((exchange) => {
+      if (exchange.target === '/held') held.push(exchange);
+      else exchange.respond(200, []);
+    });
+    const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    let said = '';
+    socket.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    socket.write('GET /held HTTP/1.1\r\nHost: a\r\n\r\n');
+    await expect.poll(() => held.length).toBe(1);
+    const closed = listener.close();
+    held[0]?.respond(200, []);
+    // As fast as a client can that never stops asking.
+    await once(socket, 'data');
+    socket.write('GET /next HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(socket, 'close');
+    await closed;
+    expect(said.split('HTTP/1.1 200').map((answer) => /connection: close/i.test(answer))).toEqual([
+      ...[false, false, true],
+    ]);
+  });
+
   test('a new certificate is served to new connections', async () => {
     const port = await start((exchange) => exchange.respond(200, []));
     const subject = async () => {

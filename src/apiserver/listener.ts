@@ -44,8 +44,9 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const sockets = new Set<TLSSocket>();
   const http2 = new Set<Http2Connection>();
   const clients = new WeakMap<object, ClientConnection>();
+  const state = { closing: false };
   const http1 = createHttp1Server({
-    ...{ limits, handle },
+    ...{ limits, handle, isClosing: () => state.closing },
     connectionOf: (socket) => clients.get(socket) ?? new ClientConnection(socket as TLSSocket),
   });
   const onConnection = (socket: TLSSocket) => {
@@ -78,7 +79,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     port: (server.address() as AddressInfo).port,
     setCertificates: (certificate, sni = []) => tls.setCertificates(certificate, sni),
     connections: () => ({ http2: http2.size, http1: sockets.size - http2.size }),
-    close: () => closeListener({ server, http1, http2 }).finally(() => clearInterval(checks)),
+    close: () => {
+      state.closing = true;
+      return closeListener({ server, http1, http2 }).finally(() => clearInterval(checks));
+    },
     destroy: () => {
       clearInterval(checks);
       server.close();

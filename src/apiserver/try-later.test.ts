@@ -5,34 +5,20 @@ import { refuseAtShutdown } from './try-later.ts';
 describe('new requests while the server stops', () => {
   test('are sent elsewhere with 429, and their connection ends', () => {
     const exchange = new FakeExchange({ target: '/apis' });
-    expect(refuseAtShutdown(exchange, 'retry', ['audit-id', 'x'])).toBe(true);
+    expect(refuseAtShutdown(exchange, ['audit-id', 'x'])).toBe(true);
     expect(exchange.closesConnection).toBe(true);
     expect(exchange.status).toBe(429);
     expect(exchange.answerBody).toBe('The apiserver is shutting down, please try again later.\n');
     expect(exchange.answerHeaders.join('\n')).toMatch(/text\/plain[^]*retry-after\n5\naudit-id\nx$/);
   });
 
-  test('or are told 503', () => {
-    const exchange = new FakeExchange({ target: '/apis' });
-    expect(refuseAtShutdown(exchange, 'unavailable')).toBe(true);
-    expect(JSON.parse(exchange.answerBody)).toMatchObject({
-      kind: 'Status',
-      code: 503,
-      reason: 'ServiceUnavailable',
-      message: 'apiserver is shutting down',
-    });
-    expect(exchange.answerHeaders.join('\n')).toContain('retry-after\n1');
-  });
-
   test.each(['/livez', '/readyz?verbose', '/healthz/ping', '/metrics'])('%s is served', (target) => {
-    for (const answer of ['retry', 'unavailable'] as const) {
-      const exchange = new FakeExchange({ target });
-      expect(refuseAtShutdown(exchange, answer)).toBe(false);
-      expect(exchange.status).toBeUndefined();
-    }
+    const exchange = new FakeExchange({ target });
+    expect(refuseAtShutdown(exchange)).toBe(false);
+    expect(exchange.status).toBeUndefined();
   });
 
   test.each(['/livezz', '/metricsx', '/apis/livez', '/'])('%s is not', (target) => {
-    expect(refuseAtShutdown(new FakeExchange({ target }), 'retry')).toBe(true);
+    expect(refuseAtShutdown(new FakeExchange({ target }))).toBe(true);
   });
 });

@@ -1,6 +1,4 @@
-import { StatusError } from '../kube/status.ts';
 import type { Exchange } from './exchange.ts';
-import { respondStatus } from './status-response.ts';
 
 /**
  * Answers 429 with a text, as kube-apiserver's filters do (apiserver pkg/server/filters/priority-and-fairness.go,
@@ -20,29 +18,14 @@ export function respondTryLater(
 }
 
 /**
- * What new requests are told while the server stops: `none` nothing, they are served; `retry` 429 and the end of the
- * connection (`--shutdown-send-retry-after`), `unavailable` 503. Probes and /metrics are always served.
+ * Tells a new request, while the server stops, to come again elsewhere, and ends its connection
+ * (`--shutdown-send-retry-after`). False where it is to be served all the same: probes and /metrics.
  */
-export type ShutdownAnswer = 'none' | 'retry' | 'unavailable';
-
-/** True where the request was answered: see {@link ShutdownAnswer}. */
-export function refuseAtShutdown(
-  exchange: Exchange,
-  answer: Exclude<ShutdownAnswer, 'none'>,
-  extraHeaders: readonly string[] = [],
-): boolean {
+export function refuseAtShutdown(exchange: Exchange, extraHeaders: readonly string[] = []): boolean {
   if (isExempt(exchange.target)) return false;
-  if (answer === 'retry') {
-    exchange.closeConnectionAfter();
-    const text = 'The apiserver is shutting down, please try again later.';
-    respondTryLater(exchange, { text, retryAfterSeconds: 5 }, extraHeaders);
-  } else {
-    // apiserver pkg/server/filters/waitgroup.go
-    const { status } = new StatusError('ServiceUnavailable', 'apiserver is shutting down', {
-      details: { retryAfterSeconds: 1 },
-    });
-    respondStatus(exchange, status, extraHeaders);
-  }
+  exchange.closeConnectionAfter();
+  const text = 'The apiserver is shutting down, please try again later.';
+  respondTryLater(exchange, { text, retryAfterSeconds: 5 }, extraHeaders);
   return true;
 }
 

@@ -7,6 +7,7 @@ import { createAuthorizer } from '../apiserver/authorizer.ts';
 import type { Authorizer } from '../apiserver/authorizer.ts';
 import type { Exchange } from '../apiserver/exchange.ts';
 import { createInFlight } from '../apiserver/in-flight.ts';
+import type { InFlight } from '../apiserver/in-flight.ts';
 import { listen } from '../apiserver/listener.ts';
 import type { Listener } from '../apiserver/listener.ts';
 import { countReviewCache, createDelegationMetrics } from '../apiserver/delegation-metrics.ts';
@@ -74,6 +75,7 @@ interface Base {
   readonly state: { synced: boolean; stopping: boolean; draining: boolean };
   /** Watches and followed logs: what has no end of its own. */
   readonly streams: SpreadEnds;
+  readonly inFlight: InFlight;
 }
 
 async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise<Gateway> {
@@ -88,6 +90,7 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
     audit,
     state,
     streams: scope.own(new SpreadEnds()),
+    inFlight: createInFlight(options.inFlight, options.inFlightShare),
   };
   const certificates = scope.own(await createServingCertificates(options, log));
   createServingCertificateMetric(base.metrics, () => {
@@ -198,12 +201,12 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
     engines: new Map([[`${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`, composeProxy(base, parts)]]),
     served: namesOf(offered),
     probes: createProbes({ live: [], ready: readyChecks(base, parts) }),
-    inFlight: createInFlight(options.inFlight, options.inFlightShare),
+    inFlight: base.inFlight,
     requestTimeoutMs: options.requestTimeoutMs,
     registry: metrics,
     version: buildVersion(),
     isReady: () => state.synced,
-    shutdownAnswer: () => (state.draining && options.shutdownSendRetryAfter ? 'retry' : 'none'),
+    isRefusing: () => state.draining && options.shutdownSendRetryAfter,
     log,
   });
 }
@@ -288,7 +291,7 @@ async function stopGateway(base: Base, listener: Listener): Promise<void> {
   );
   streams.endAll(Math.min(options.shutdownWatchSpreadMs, options.shutdownGraceMs));
   const ended = await Promise.race([
-    listener.close().then(() => 'drained' as const),
+    drain(base, listener).then(() => 'drained' as const),
     sleep(options.shutdownGraceMs, 'cut' as const, { ref: false }),
   ]);
   listener.destroy();
@@ -298,4 +301,20 @@ async function stopGateway(base: Base, listener: Listener): Promise<void> {
   scope.destroy(new Error('the gateway has stopped'));
 }
 
+/**
+ * Lets what runs end. Whoever comes in between finds nobody, or with `--shutdown-send-retry-after` is told so: it is
+ * listened on until the requests and the watches are over. Upgrades last longer, and are not waited for with open
+ * doors (apiserver pkg/server/genericapiserver.go).
+ */
+async function drain({ options, inFlight, streams, scope }: Base, listener: Listener): Promise<void> {
+  const { counts, waiting } = inFlight;
+  const running = () =>
+    streams.size + counts.readOnly + counts.mutating + waiting.readOnly + waiting.mutating;
+  while (options.shutdownSendRetryAfter && running() > 0 && !scope.signal.aborted) {
+    await sleep(drainCheckMs, undefined, { ref: false });
+  }
+  await listener.close();
+}
+
+const drainCheckMs = 50;
 const lastWordsMs = 2_000;
