@@ -60,10 +60,12 @@ export const readingSequences: readonly Sequence[] = [
       'get nodes -o wide',
       'get pod box -n default -o wide',
       'get all -n default',
-      'describe configmap settings',
+      // One key: kubectl before 1.34 shows several in the order of a Go map, another each time.
+      'create configmap single --from-literal=color=red',
+      'describe configmap single',
       'describe namespace {ns}',
       'describe pod box -n default',
-      'delete configmap settings',
+      'delete configmap settings single',
     ],
   },
   {
