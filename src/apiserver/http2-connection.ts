@@ -77,11 +77,11 @@ export class Http2Connection {
 
   /** Looks after itself; to be called every few seconds. */
   check(now: number): void {
-    const { socket } = this.#client;
-    if (this.#session.destroyed) {
-      // The end has been sent; a client that does not answer with its own would stay for ever.
+    if (this.#session.destroyed || (this.#session.closed && this.#openStreams === 0)) {
+      // The end has been sent; a client that does not answer with its own would stay for ever, and so would one that
+      // has begun a request and never ends its head: nghttp2 has a stream then, of which nobody is told.
       this.#overAt ??= now;
-      if (now - this.#overAt > farewellMs) socket.destroy();
+      if (now - this.#overAt > farewellMs) this.destroy();
       return;
     }
     if (this.#isOld(now)) this.finish();

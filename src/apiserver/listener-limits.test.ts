@@ -12,7 +12,14 @@ import { frame, uint32 } from '../net/testing/http2-frames.ts';
 import type { Exchange } from './exchange.ts';
 import type { ListenerLimits } from './listener-limits.ts';
 import { startListener } from './testing/served.ts';
-import { answerPings, connectRawHttp2, frameTypes, goaways, request } from './testing/raw-http2-client.ts';
+import {
+  answerPings,
+  connectRawHttp2,
+  frameTypes,
+  goaways,
+  headerBlock,
+  request,
+} from './testing/raw-http2-client.ts';
 import type { RawHttp2Client } from './testing/raw-http2-client.ts';
 
 const ok = (exchange: Exchange) => exchange.respond(200, [], 'ok');
@@ -60,6 +67,36 @@ describe('connections that ask for nothing', () => {
   test('HTTP/1.1 without a byte of a request', async () => {
     const { port } = await start(ok, { headersTimeoutMs: 300 });
     expect(await msUntilClosed(await overTls(port))).toBeLessThan(2_000);
+  });
+
+  test('HTTP/1.1: a head that comes byte by byte is cut', async () => {
+    const { port } = await start(ok, { headersTimeoutMs: 300 });
+    const socket = await overTls(port, 'GET / HTTP/1.1\r\nHost: a\r\nX: ');
+    const drip = setInterval(() => socket.write('x'), 50);
+    expect(await msUntilClosed(socket)).toBeLessThan(3_000);
+    clearInterval(drip);
+  });
+
+  test.each([
+    [
+      'behind its first frame',
+      [frame(frameTypes.headers, 0, { stream: 1, payload: headerBlock([[':method', 'GET']]) })],
+    ],
+    ['in its first frame', []],
+  ])('HTTP/2: a head that comes byte by byte %s is cut', async (_, first) => {
+    let handled = 0;
+    const listener = await start(() => (handled += 1), { headersTimeoutMs: 300 });
+    const client = await connectRawHttp2({ port: listener.port });
+    answerPings(client);
+    await client.send(...first);
+    const kind = first.length === 0 ? frameTypes.headers : frameTypes.continuation;
+    const rest = frame(kind, 0, { stream: 1, payload: Buffer.alloc(1_000) });
+    let sent = 0;
+    const drip = setInterval(() => void client.send(rest.subarray(sent, (sent += 1))), 50);
+    expect(await client.ended(8_000)).toBe(true);
+    clearInterval(drip);
+    await expect.poll(() => listener.connections().http2, { timeout: 7_000 }).toBe(0);
+    expect(handled).toBe(0);
   });
 
   test('HTTP/2 without a request goes sooner than one that has asked', async () => {
@@ -145,6 +182,31 @@ describe('readers of answers', () => {
       await expect.poll(() => ended, { timeout: 5_000 }).toBe(true);
       await expect.poll(() => listener.connections().http1).toBe(0);
       socket.destroy();
+    },
+  );
+
+  test.each(['respond', 'stream', 'nodePair'] as const)(
+    'HTTP/2: a large answer that nobody takes is cut, and the connection goes on (%s)',
+    async (way) => {
+      let ended = false;
+      const { port } = await start(
+        (exchange) => {
+          exchange.onEnd(() => (ended = true));
+          if (way === 'respond') exchange.respond(200, [], large);
+          else if (way === 'stream') exchange.stream(200, [], { body: Readable.from([large]) });
+          else exchange.nodePair().response.end(large);
+        },
+        { unreadAnswerTimeoutMs: 300 },
+      );
+      const client = await connectRawHttp2({ port });
+      // The window that HTTP/2 begins with is taken, and no more.
+      await client.send(request(1, { path: '/large' }));
+      expect(
+        await client.next(({ type, stream }) => type === frameTypes.reset && stream === 1),
+      ).toBeDefined();
+      expect(ended).toBe(true);
+      expect(client.socket.closed).toBe(false);
+      client.close();
     },
   );
 
