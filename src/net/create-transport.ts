@@ -13,7 +13,10 @@ import type { IncomingResponse, OutgoingRequest, Transport, UpgradeResponse } fr
 import { upgradeOn } from './upgrade.ts';
 
 export interface TransportLimits {
-  /** HTTP/2 connections for short requests, and as many again for long-running ones: 64. */
+  /**
+   * HTTP/2 connections for short requests, and as many again for long-running ones: 256, that is 25,600 watches at a
+   * kube-apiserver, which allows 100 streams on each.
+   */
   readonly maxSessions: number;
   /** HTTP/1.1 connections for short requests, and as many again for long-running ones: 256. */
   readonly maxSockets: number;
@@ -35,7 +38,7 @@ export interface TransportLimits {
 }
 
 const defaultLimits: TransportLimits = {
-  maxSessions: 64,
+  maxSessions: 256,
   maxSockets: 256,
   maxUpgrades: 4096,
   maxWaiting: 1024,
