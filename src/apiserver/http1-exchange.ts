@@ -129,6 +129,7 @@ export class Http1Exchange extends Http1Base implements Exchange {
     if (!this.#streamed || this.#response.destroyed) return;
     this.#streamed.unpipe(this.#response);
     this.#response.end();
+    this.#endUnreadBody();
     this.#cutWhenUnread();
     this.#streamed.destroy();
   }

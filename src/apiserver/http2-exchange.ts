@@ -122,6 +122,7 @@ export class Http2Exchange implements Exchange {
     if (!body || this.#stream.destroyed) return;
     body.unpipe(this.#stream);
     this.#stream.end();
+    this.#dropUnreadBody();
     this.#cutWhenUnread();
     body.destroy();
   }
@@ -171,9 +172,18 @@ export class Http2Exchange implements Exchange {
     return this.#stream.destroyed || this.#stream.closed || this.#stream.headersSent;
   }
 
-  /** A body that nobody reads any more must not hold the connection's flow-control window (RFC 9113 8.1). */
+  /**
+   * A body that nobody reads any more must not hold the connection's flow-control window, nor its stream for as long as
+   * it comes: the answer is complete, so that no error is told (RFC 9113 8.1).
+   */
   #dropUnreadBody(): void {
-    if (this.body && !this.#stream.readableEnded) this.#stream.resume();
+    const stream = this.#stream;
+    if (!this.body || stream.readableEnded || stream.destroyed) return;
+    stream.resume();
+    // Without an error Node waits until the answer is out.
+    const close = () => stream.close(constants.NGHTTP2_NO_ERROR);
+    const timer = setTimeout(close, this.#limits.bodyTimeoutMs);
+    stream.once('close', () => clearTimeout(timer));
   }
 }
 
