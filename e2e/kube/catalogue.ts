@@ -108,6 +108,13 @@ export const catalogue = {
     cgo: true,
     minutes: 0.2,
   },
+  // What this gateway is measured against. Nothing but the benchmark asks for it.
+  'go-gateway': {
+    module: 'go-gateway',
+    package: 'github.com/oam-dev/cluster-gateway/cmd/apiserver',
+    ldflags: strip,
+    minutes: 2,
+  },
 } as const satisfies Record<string, BinaryRecipe>;
 
 export type BinaryName = keyof typeof catalogue;
@@ -117,6 +124,7 @@ export const groups = {
   'control-plane': ['etcd', 'kube-apiserver', 'kubectl'],
   node: ['kubelet', 'containerd', 'containerd-shim-runc-v2', 'ctr', 'ptp', 'host-local', 'runc'],
   controllers: ['kube-controller-manager'],
+  peers: ['go-gateway'],
 } as const satisfies Record<string, readonly BinaryName[]>;
 
 export type BinaryGroup = keyof typeof groups;
