@@ -71,6 +71,12 @@ const required: readonly Row[] = [
 
 const further: readonly Row[] = [
   [38, 'hub', 'a cluster that is down is a 503 Status at once'],
+  [39, 'hub', 'watches are held, their events come at once, and they end at the cluster with their caller'],
+  [42, 'hub', 'logs as they are, and line by line as they are written'],
+  [43, 'hub', 'kubectl cp of 100 MB both ways, over WebSocket and SPDY'],
+  [44, 'hub', 'kubectl exec: streams, exit code and terminal, over WebSocket and SPDY'],
+  [45, 'hub', 'kubectl attach and port-forward, over WebSocket and SPDY'],
+  [47, 'hub', 'what a cluster refuses of an exec is told in its words'],
   [51, 'hub, direct', 'paths with dot segments, empty segments or another shape never reach a cluster'],
   [54, 'hub, direct', 'identity that Connection names is neither lost nor gained'],
   [55, 'hub, direct', "callers' own Impersonate-* lines never reach a cluster"],

@@ -60,7 +60,7 @@ await describeScenarios(
       ['WebSocket', {}, 'get'],
       ['SPDY', spdy, 'create'],
     ])('over %s', (protocol, env, verb) => {
-      test('exec keeps stdin, stdout, stderr and the exit code apart', async () => {
+      test('[44] exec keeps stdin, stdout, stderr and the exit code apart', async () => {
         const since = await auditEnd(world().a.auditLog);
         const script = 'read line; echo "got $line"; echo oops >&2; exit 7';
         const args = ['exec', '-i', box.name, '--', 'sh', '-c', script];
@@ -78,7 +78,7 @@ await describeScenarios(
         expect(verbs).toEqual([verb]);
       });
 
-      test('exec carries 20 MB of input', async () => {
+      test('[44] exec carries 20 MB of input', async () => {
         const content = randomBytes(20 * 1024 * 1024);
         const result = await kubectl(['exec', '-i', box.name, '--', 'md5sum'], { env, stdin: content });
         expect(result).toMatchObject({
@@ -87,7 +87,7 @@ await describeScenarios(
         });
       });
 
-      test('exec carries 20 MB of output', async () => {
+      test('[44] exec carries 20 MB of output', async () => {
         const script = 'head -c 20971520 /dev/zero | tr "\\0" x';
         const { code, stdout } = await kubectl(['exec', box.name, '--', 'sh', '-c', script], { env });
         expect({ code, length: stdout.length, rest: stdout.replaceAll('x', '') }).toEqual({
@@ -97,7 +97,7 @@ await describeScenarios(
         });
       });
 
-      test('exec on a terminal follows its size', async () => {
+      test('[44] exec on a terminal follows its size', async () => {
         const script = 'tty; while :; do stty size; sleep 0.1; done';
         const shell = start(['exec', '-it', box.name, '--', 'sh', '-c', script], { env, tty: true });
         try {
@@ -117,7 +117,7 @@ await describeScenarios(
         }
       });
 
-      test('what goes wrong with exec reads as at the cluster', async () => {
+      test('[47] what goes wrong with exec reads as at the cluster', async () => {
         for (const args of [
           ['exec', 'nobody', '--', 'true'],
           // The cluster refuses this one's upgrade: kubectl has seen the pod.
@@ -139,7 +139,7 @@ await describeScenarios(
         }
       });
 
-      test('attach reads and writes a running process', async () => {
+      test('[45] attach reads and writes a running process', async () => {
         const attached = start(['attach', '-i', echo], { env });
         try {
           const word = `word-${protocol}`;
@@ -158,9 +158,9 @@ await describeScenarios(
         }
       });
 
-      test('cp carries 5 MB both ways', async () => {
+      test('[43] cp carries 100 MB both ways', async () => {
         const folder = await mkdtemp(join(world().directory, 'cp-'));
-        const content = randomBytes(5 * 1024 * 1024);
+        const content = randomBytes(100 * 1024 * 1024);
         await writeFile(join(folder, 'there'), content);
         const there = await kubectl(['cp', 'there', `${box.name}:/tmp/there`], { env, cwd: folder });
         expect(there).toMatchObject({ code: 0 });
@@ -171,12 +171,12 @@ await describeScenarios(
         expect(sha256(await readFile(join(folder, 'back')))).toBe(sha256(content));
       });
 
-      test('port-forward carries several requests at once', async () => {
+      test('[45] port-forward carries 20 requests at once', async () => {
         const forward = start(['port-forward', box.name, `:${box.port}`], { env });
         try {
           const [, port = ''] = await forward.says(/127\.0\.0\.1:(\d+)/);
           const answers = await Promise.all(
-            Array.from({ length: 12 }, async () => {
+            Array.from({ length: 20 }, async () => {
               const answer = await fetch(`http://127.0.0.1:${port}/index.html`);
               return `${answer.status} ${await answer.text()}`;
             }),
@@ -188,7 +188,7 @@ await describeScenarios(
         }
       });
 
-      test('killing kubectl ends the stream and its process at the cluster', async () => {
+      test('[39] killing kubectl ends the stream and its process at the cluster', async () => {
         const marker = `killed-${protocol}`;
         const since = await auditEnd(world().a.auditLog);
         const shell = start(['exec', '-i', box.name, '--', 'sh', '-c', `echo ${marker}; cat; : ${marker}`], {
@@ -212,7 +212,7 @@ await describeScenarios(
       });
     });
 
-    test('logs, and with -f each line as it is written', async () => {
+    test('[42] logs, and with -f each line as it is written', async () => {
       expect(await kubectl(['logs', box.name, '--limit-bytes=7'])).toMatchObject({
         code: 0,
         stdout: 'tick 0\n',
@@ -231,7 +231,7 @@ await describeScenarios(
       }
     });
 
-    test('logs of a moment are those of the cluster', async () => {
+    test('[42] logs of a moment are those of the cluster', async () => {
       const args = ['logs', echo, '--timestamps'];
       const [there, here] = [await world().kubectl(args, { kubeconfig: direct }), await kubectl(args)];
       expect(here).toEqual(there);
@@ -241,7 +241,7 @@ await describeScenarios(
     test.each([
       ['logs -f', ['logs', '-f', '--tail=1', box.name], '/log?'],
       ['a watch', ['get', 'pods', '-w'], 'watch=true'],
-    ])('killing kubectl ends %s at the cluster', async (_, args, marker) => {
+    ])('[39] killing kubectl ends %s at the cluster', async (_, args, marker) => {
       const since = await auditEnd(world().a.auditLog);
       const running = start(args);
       await running.says(/\w/);
@@ -254,6 +254,23 @@ await describeScenarios(
       await until('the cluster to end it', async () => (await streamEnds(since, marker))[0], {
         timeoutMs: 1500,
       });
+    });
+
+    test('[39] a watch and a port-forward are held for 90 s in which nothing comes', async () => {
+      const quiet = ['get', 'pods', '-w', '--output-watch-events', '-l', 'held=yes'];
+      const watch = start(quiet);
+      const forward = start(['port-forward', box.name, `:${box.port}`]);
+      try {
+        const [, port = ''] = await forward.says(/127\.0\.0\.1:(\d+)/);
+        await sleep(91_000);
+        expect(await (await fetch(`http://127.0.0.1:${port}/index.html`)).text()).toBe('world\n');
+        const label = ['label', 'pod', box.name, 'held=yes'];
+        expect(await world().kubectl(label, { kubeconfig: direct })).toMatchObject({ code: 0 });
+        await watch.says(/ADDED/);
+      } finally {
+        await watch.kill();
+        await forward.kill();
+      }
     });
 
     test('a cluster whose API server is killed ends the streams of its callers, as it does directly', async () => {
