@@ -72,11 +72,15 @@ const required: readonly Row[] = [
 const further: readonly Row[] = [
   [38, 'hub', 'a cluster that is down is a 503 Status at once'],
   [39, 'hub', 'watches are held, their events come at once, and they end at the cluster with their caller'],
+  [40, 'hub', 'kubectl apply, patch, delete, scale, rollout: as at the cluster, to the last byte'],
+  [41, 'hub', 'dry runs reach the cluster as they are, and nothing is kept'],
   [42, 'hub', 'logs as they are, and line by line as they are written'],
   [43, 'hub', 'kubectl cp of 100 MB both ways, over WebSocket and SPDY'],
   [44, 'hub', 'kubectl exec: streams, exit code and terminal, over WebSocket and SPDY'],
   [45, 'hub', 'kubectl attach and port-forward, over WebSocket and SPDY'],
+  [46, 'hub', 'kubectl wait, drain, auth can-i and whoami: as at the cluster'],
   [47, 'hub', 'what a cluster refuses of an exec is told in its words'],
+  [49, 'hub, direct', 'paths and queries reach the cluster byte for byte'],
   [51, 'hub, direct', 'paths with dot segments, empty segments or another shape never reach a cluster'],
   [54, 'hub, direct', 'identity that Connection names is neither lost nor gained'],
   [55, 'hub, direct', "callers' own Impersonate-* lines never reach a cluster"],
@@ -89,6 +93,7 @@ const further: readonly Row[] = [
   [68, 'direct', "a cluster that does not answer in time is a 504 Status of the gateway's deadline"],
   [74, 'direct', 'what is pipelined behind a refused upgrade never reaches the cluster'],
   [75, 'hub, direct', 'a redirect of a cluster is 502 and is followed by nobody'],
+  [76, 'hub, direct', 'bodies of any size and coding, given up or expected, in flat memory'],
   [77, 'direct', 'thousands of idle watches and 500 upgrades: bounded memory and files, no lag'],
 ];
 

@@ -4,7 +4,7 @@ import type { Sequence } from './differential-step.ts';
 /** Who may do what, with the administrator's credential (a certificate) and with a limited one (a token). */
 export const policySequences: readonly Sequence[] = [
   {
-    name: 'who I am and what I may',
+    name: '[46] who I am and what I may',
     steps: [
       'auth whoami',
       'auth whoami -o yaml',
@@ -61,7 +61,7 @@ export const policySequences: readonly Sequence[] = [
     ],
   },
   {
-    name: 'nodes',
+    name: '[46] nodes',
     steps: [
       'cordon node-a --dry-run=server',
       'cordon node-a',

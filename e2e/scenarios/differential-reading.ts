@@ -81,7 +81,7 @@ export const readingSequences: readonly Sequence[] = [
     ],
   },
   {
-    name: 'watches',
+    name: '[46] watches and waits',
     steps: [
       { command: 'create -f -', stdin: settings('red') },
       { command: 'get configmap settings -w', killAfterMs: 1000 },

@@ -4,7 +4,7 @@ import type { Sequence } from './differential-step.ts';
 /** A Deployment with real pods, from its first pod to its last. */
 export const workloadSequences: readonly Sequence[] = [
   {
-    name: 'a Deployment',
+    name: '[40] a Deployment',
     steps: [
       { command: 'apply -f -', stdin: deployment },
       { command: 'wait deployment/web --for=condition=Available --timeout=20s', untilItSucceeds: true },

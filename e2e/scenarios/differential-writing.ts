@@ -13,7 +13,7 @@ import type { Sequence } from './differential-step.ts';
 /** Writes that no controller takes part in. */
 export const writingSequences: readonly Sequence[] = [
   {
-    name: 'create, replace, delete',
+    name: '[40] create, replace, delete',
     steps: [
       { command: 'create -f - -o yaml', stdin: settings('red') },
       { command: 'create -f -', stdin: settings('red') },
@@ -37,7 +37,7 @@ export const writingSequences: readonly Sequence[] = [
     ],
   },
   {
-    name: 'apply on the client',
+    name: '[40] apply on the client',
     steps: [
       { command: 'diff -f -', stdin: settings('red') },
       { command: 'apply -f - --dry-run=server -o yaml', stdin: settings('red') },
@@ -55,7 +55,7 @@ export const writingSequences: readonly Sequence[] = [
     ],
   },
   {
-    name: 'apply on the server, with a conflict',
+    name: '[40] apply on the server, with a conflict',
     steps: [
       { command: 'apply --server-side --field-manager=one -f -', stdin: settings('red') },
       { command: 'apply --server-side --field-manager=two -f -', stdin: settings('blue') },
@@ -70,7 +70,7 @@ export const writingSequences: readonly Sequence[] = [
     ],
   },
   {
-    name: 'patch, label, annotate, edit',
+    name: '[40] patch, label, annotate, edit',
     steps: [
       { command: 'create -f -', stdin: settings('red') },
       `patch configmap settings --type=json -p '[{"op":"replace","path":"/data/color","value":"one"}]'`,
@@ -133,7 +133,7 @@ export const writingSequences: readonly Sequence[] = [
     ],
   },
   {
-    name: '--dry-run=server persists nothing',
+    name: '[41] --dry-run=server persists nothing',
     steps: [
       { command: 'create -f - --dry-run=server', stdin: deployment },
       'create deployment dry --image=none --dry-run=server -o yaml',

@@ -81,7 +81,7 @@ await describeScenarios(
     });
 
     test('there are many commands, and they come from the table', () => {
-      expect(sequences.flatMap(({ steps }) => steps).length).toBeGreaterThanOrEqual(80);
+      expect(sequences.flatMap(({ steps }) => steps).length).toBeGreaterThanOrEqual(150);
     });
   },
   { node: true },
