@@ -1,6 +1,5 @@
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 
 import {
@@ -236,18 +235,6 @@ await describeGateway('registration', (world) => {
       expect(answers).toEqual(Array(30).fill(200));
       for (let i = 0; i < 10; i += 1) expect(await statusOf('plugin-once')).toBe(200);
       expect(await runs()).toBe(1);
-    });
-
-    test('is asked again a minute before its credential ends', async () => {
-      const { file, runs } = await registerPlugin('plugin-renewed');
-      await writeExecCredential(file, await adminToken(), new Date(Date.now() + 62_000));
-      expect(await statusOf('plugin-renewed')).toBe(200);
-      expect(await statusOf('plugin-renewed')).toBe(200);
-      expect(await runs()).toBe(1);
-      await sleep(2500);
-      await writeExecCredential(file, await adminToken());
-      expect(await statusOf('plugin-renewed')).toBe(200);
-      expect(await runs()).toBe(2);
     });
 
     test('is asked again after the cluster answered 401', async () => {

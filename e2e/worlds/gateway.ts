@@ -225,6 +225,8 @@ async function launch({ home, port, caPem, files, options }: Launch): Promise<Wo
       `--authorization-kubeconfig=${kubeconfig}`,
       `--tls-cert-file=${files.certificateFile}`,
       `--tls-private-key-file=${files.keyFile}`,
+      // What the Secrets of scenarios run.
+      '--exec-plugin-allowlist=/bin/cat,/bin/sh',
       ...(options.flags ?? []),
     ],
     log: files.log,

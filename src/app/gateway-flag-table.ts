@@ -24,10 +24,10 @@ export const gatewayFlags = {
   'exec-plugin-allowlist': {
     group: 'Gateway',
     value: 'commands',
-    default: '*',
+    default: '',
     parse: parseList,
     joinedBy: ',',
-    help: 'Commands that Secrets of type Dynamic may run, as they are written there; * for any.',
+    help: 'Commands that Secrets of type Dynamic may run: names or absolute paths, as they are written there; empty: none; * for any.',
   },
   'user-agent': {
     group: 'Gateway',

@@ -63,7 +63,7 @@ describe('defaults', () => {
       denyCacheTtlMs: 10_000,
       secretNamespace: 'vela-system',
       requireClusterCa: false,
-      execPluginAllowlist: ['*'],
+      execPluginAllowlist: [],
       userAgent: 'cluster-gateway',
       featureGates: new Map(),
       inFlight: { readOnly: 400, mutating: 200, longRunning: 10_000 },

@@ -149,7 +149,7 @@ function optionsFrom(flags: Parsed): GatewayOptions {
     ...hubOptions(flags, present),
     secretNamespace: present(flags['secret-namespace']),
     requireClusterCa: present(flags['require-cluster-ca']),
-    execPluginAllowlist: present(flags['exec-plugin-allowlist']),
+    execPluginAllowlist: flags['exec-plugin-allowlist'] ?? [],
     userAgent: present(flags['user-agent']),
     featureGates,
     inFlightShare: present(flags['max-inflight-share-per-user']) / 100,

@@ -24,9 +24,11 @@ import { SpreadEnds } from '../base/spread-ends.ts';
 import { createClusterSecrets } from '../clusters/cluster-secrets.ts';
 import type { ClusterSecrets } from '../clusters/cluster-secrets.ts';
 import { createCredentialResolver } from '../clusters/credential.ts';
+import type { CredentialResolver } from '../clusters/credential.ts';
 import { createSecretRegistry } from '../clusters/registry.ts';
 import type { ClusterRegistry } from '../clusters/registry.ts';
 import { CLUSTER_GATEWAYS, CLUSTER_GATEWAYS_PATH, GROUP, VERSION } from '../gateway/api-group.ts';
+import { createCredentialMetrics, createExecPluginMetric } from '../gateway/credential-metrics.ts';
 import { createGatewayMetrics } from '../gateway/gateway-metrics.ts';
 import { createHubClient } from '../hub/client.ts';
 import type { HubClient } from '../hub/client.ts';
@@ -150,21 +152,27 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
 interface Clusters {
   readonly secrets: ClusterSecrets;
   readonly registry: ClusterRegistry;
+  readonly credentials: CredentialResolver;
   readonly transports: ClusterTransports;
 }
 
-function composeClusters({ options, log, scope }: Base, client: HubClient): Clusters {
-  const { secretNamespace: namespace, requireClusterCa: requireCa } = options;
-  const secrets = createClusterSecrets({ client, namespace, requireCa });
-  const registry = scope.own(createSecretRegistry({ client, secrets, namespace, requireCa, log }));
+function composeClusters({ options, log, scope, metrics }: Base, client: HubClient): Clusters {
+  const { secretNamespace: namespace, requireClusterCa: requireCa, execPluginAllowlist } = options;
+  const source = { client, namespace, requireCa, execPluginAllowlist };
+  const secrets = createClusterSecrets(source);
+  const registry = scope.own(createSecretRegistry({ ...source, secrets, log }));
+  const credentials = scope.own(
+    createCredentialResolver({ log, onPluginRun: createExecPluginMetric(metrics) }),
+  );
   const transports = scope.own(createClusterTransports(createDirectTransports()));
   scope.onEnd(
     registry.subscribe((change) => {
       if (change.type !== 'changed') return;
+      if (!change.record) credentials.forget(change.name);
       transports.changed(change.name, change.record?.type === 'accepted' ? change.record : undefined);
     }),
   );
-  return { secrets, registry, transports };
+  return { secrets, registry, credentials, transports };
 }
 
 interface ServerParts {
@@ -226,16 +234,13 @@ function composeAuthorizer({ options, metrics }: Base, { clients, delegation }: 
   return createAuthorizer({ reviewer, alwaysAllowPaths: options.alwaysAllowPaths });
 }
 
-function composeProxy(
-  { options, metrics, streams }: Base,
-  { authentication, clusters }: ServerParts,
-): ConnectEngine {
+function composeProxy({ metrics, streams }: Base, { authentication, clusters }: ServerParts): ConnectEngine {
   const gatewayMetrics = createGatewayMetrics(metrics, clusters.registry, clusters.transports);
+  createCredentialMetrics(metrics, clusters);
   return createClusterProxy({
     prefix: CLUSTER_GATEWAYS_PATH,
     resource: { group: GROUP, resource: CLUSTER_GATEWAYS },
     ...clusters,
-    credentials: createCredentialResolver({ allowedCommands: options.execPluginAllowlist }),
     identityHeaders: authentication.identityHeaders,
     streams,
     observe: (cluster, code) => gatewayMetrics.observe(cluster, code),

@@ -1,4 +1,5 @@
 import type { Redacted } from '../base/redacted.ts';
+import type { Validity } from './validity.ts';
 
 export const CREDENTIAL_TYPE_LABEL = 'cluster.core.oam.dev/cluster-credential-type';
 export const ENDPOINT_TYPE_LABEL = 'cluster.core.oam.dev/cluster-endpoint-type';
@@ -11,7 +12,14 @@ export const LOCAL_CLUSTER = 'local';
 
 /** How a cluster's certificate is judged. `none`: the Secret has no CA, and the connection is not verified. */
 export type ServerTrust =
-  { readonly type: 'ca'; readonly caPem: string } | { readonly type: 'system' } | { readonly type: 'none' };
+  | {
+      readonly type: 'ca';
+      readonly caPem: string;
+      /** Of the CA that lasts longest. */
+      readonly validity?: Validity;
+    }
+  | { readonly type: 'system' }
+  | { readonly type: 'none' };
 
 /** Where a cluster's API server is. */
 export interface Endpoint {
@@ -38,11 +46,17 @@ export interface ExecConfig {
 }
 
 export type Credential =
-  | { readonly type: 'ServiceAccountToken'; readonly authorization: Redacted<string> }
+  | {
+      readonly type: 'ServiceAccountToken';
+      readonly authorization: Redacted<string>;
+      /** As the token says of itself, where it does. */
+      readonly validity?: Validity;
+    }
   | {
       readonly type: 'X509Certificate';
       readonly certificatePem: string;
       readonly privateKeyPem: Redacted<string>;
+      readonly validity?: Validity;
     }
   | { readonly type: 'Dynamic'; readonly exec: Redacted<ExecConfig>; readonly fingerprint: string };
 

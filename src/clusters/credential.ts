@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { Failure } from '../base/failure.ts';
+import { Failure, errorText } from '../base/failure.ts';
+import type { Log } from '../base/log.ts';
 import { Redacted } from '../base/redacted.ts';
-import { SingleFlight } from '../base/single-flight.ts';
-import type { Cluster } from './cluster.ts';
+import type { Cluster, Credential } from './cluster.ts';
+import { PluginPlaces } from './exec-plugin-places.ts';
 import { runExecPlugin } from './exec-plugin.ts';
 import type { ExecCredential } from './exec-plugin.ts';
+import { PluginCredential } from './plugin-credential.ts';
 
 /** What a request to a cluster carries to prove who the gateway is. */
 export interface ClusterCredential {
@@ -19,83 +21,105 @@ export interface ClusterCredential {
 export interface CredentialResolver {
   /** The credential for the next request; a promise only where a plugin has to run first. */
   resolve(cluster: Cluster): ClusterCredential | Promise<ClusterCredential>;
-  /** The cluster answered 401: what a plugin printed is not used again. */
-  reject(cluster: Cluster): void;
+  /** The cluster answered 401 to a request with this credential. */
+  reject(cluster: Cluster, credential: ClusterCredential): void;
+  /** When the credential in use ends, in milliseconds since the epoch; undefined: it has no end, or none is known. Runs nothing. */
+  expiresAt(cluster: Cluster): number | undefined;
+  /** The cluster is gone: nothing of it is kept. */
+  forget(name: string): void;
+  /** Ends the plugins that run, and lets none begin. */
+  destroy(): void;
 }
 
+export type PluginResult = 'ok' | 'failed';
+
 export interface CredentialResolverOptions {
-  /** Commands that may run: exact names or paths, or `*` for any (`--exec-plugin-allowlist`). */
-  readonly allowedCommands: readonly string[];
+  readonly log: Log;
+  /** Told of each run of a plugin. */
+  readonly onPluginRun?: (result: PluginResult) => void;
   readonly now?: () => number;
   readonly run?: typeof runExecPlugin;
 }
 
-/** Renewed this long before it ends, as client-go does. */
-const renewBeforeMs = 60_000;
-/** A plugin that names no end is asked again after this long, and whenever the cluster answers 401. */
-const endlessTtlMs = 10 * 60_000;
-
-interface Remembered {
-  readonly credential: ClusterCredential;
-  readonly until: number;
+interface Plugin {
+  readonly key: string;
+  readonly state: PluginCredential<ClusterCredential>;
 }
 
-/** Finds each cluster's credential. Plugins run once for many callers, and only when a request needs them. */
-export function createCredentialResolver(options: CredentialResolverOptions): CredentialResolver {
-  const now = options.now ?? Date.now;
-  const run = options.run ?? runExecPlugin;
-  const cache = new LRUCache<string, Remembered>({ max: 10_000 });
-  const flights = new SingleFlight<ClusterCredential>();
-  const staticCredentials = new WeakMap<Cluster, ClusterCredential>();
-  const allowed = new Set(options.allowedCommands);
+type DynamicCredential = Extract<Credential, { type: 'Dynamic' }>;
 
-  const runFor = (cluster: Cluster, key: string) =>
-    flights.run(key, async () => {
-      if (cluster.credential.type !== 'Dynamic') throw new Error('only Dynamic credentials run a plugin');
-      const exec = cluster.credential.exec.reveal();
-      if (!allowed.has('*') && !allowed.has(exec.command)) {
-        throw new Failure(
-          'refused',
-          `exec: command ${JSON.stringify(exec.command)} is not in --exec-plugin-allowlist`,
-        );
-      }
-      const printed = await run(exec, cluster.endpoint);
-      const credential = fromPlugin(cluster, printed);
-      cache.set(key, {
-        credential,
-        until: printed.expiresAt === undefined ? now() + endlessTtlMs : printed.expiresAt - renewBeforeMs,
-      });
-      return credential;
+/** Says at most so often that a cluster does not take the gateway's credential. */
+const refusalLogPauseMs = 60_000;
+
+/** Finds each cluster's credential. Plugins run only when a request needs them. */
+export function createCredentialResolver(options: CredentialResolverOptions): CredentialResolver {
+  const { log, now = Date.now, run = runExecPlugin, onPluginRun } = options;
+  const plugins = new LRUCache<string, Plugin>({ max: 10_000 });
+  const places = new PluginPlaces({ max: 8, waitMs: 10_000 });
+  const staticCredentials = new WeakMap<Cluster, ClusterCredential>();
+  const refused = new LRUCache<string, true>({ max: 1_000, ttl: refusalLogPauseMs });
+  const ending = new AbortController();
+
+  const pluginOf = (cluster: Cluster, credential: DynamicCredential): Plugin => {
+    const key = `${cluster.accessFingerprint}/${credential.fingerprint}`;
+    const known = plugins.get(cluster.name);
+    if (known?.key === key) return known;
+    const state = new PluginCredential<ClusterCredential>({
+      now,
+      run: () =>
+        places.run(async () => {
+          const exec = credential.exec.reveal();
+          const printed = await run(exec, cluster.endpoint, { signal: ending.signal });
+          const usable = fromPlugin(cluster, printed, now());
+          onPluginRun?.('ok');
+          return usable;
+        }),
+      onFailed: (error) => {
+        onPluginRun?.('failed');
+        log.warn({ cluster: cluster.name, reason: errorText(error) }, 'a credential plugin failed');
+      },
     });
+    const plugin = { key, state };
+    plugins.set(cluster.name, plugin);
+    return plugin;
+  };
 
   return {
     resolve: (cluster) => {
-      if (cluster.credential.type === 'Dynamic') {
-        const key = cacheKey(cluster);
-        const remembered = cache.get(key);
-        return remembered && now() < remembered.until ? remembered.credential : runFor(cluster, key);
-      }
+      if (cluster.credential.type === 'Dynamic') return pluginOf(cluster, cluster.credential).state.resolve();
       let credential = staticCredentials.get(cluster);
       if (!credential) {
-        credential = fromSecret(cluster);
+        credential = fromSecret(cluster, cluster.credential);
         staticCredentials.set(cluster, credential);
       }
       return credential;
     },
-    reject: (cluster) => {
-      if (cluster.credential.type === 'Dynamic') cache.delete(cacheKey(cluster));
+    reject: (cluster, credential) => {
+      if (cluster.credential.type === 'Dynamic')
+        pluginOf(cluster, cluster.credential).state.reject(credential);
+      if (refused.has(cluster.name)) return;
+      refused.set(cluster.name, true);
+      log.warn(
+        { cluster: cluster.name },
+        "a cluster answered 401: it does not take the gateway's credential",
+      );
     },
+    expiresAt: (cluster) =>
+      cluster.credential.type === 'Dynamic'
+        ? plugins.peek(cluster.name)?.state.expiresAt
+        : cluster.credential.validity?.until,
+    forget: (name) => {
+      plugins.delete(name);
+      refused.delete(name);
+    },
+    destroy: () => ending.abort(),
   };
 }
 
-/** By name and by content: a changed Secret never finds what the old one's plugin printed. */
-function cacheKey(cluster: Cluster): string {
-  const fingerprint = cluster.credential.type === 'Dynamic' ? cluster.credential.fingerprint : '';
-  return `${cluster.name}/${cluster.accessFingerprint}/${fingerprint}`;
-}
-
-function fromSecret(cluster: Cluster): ClusterCredential {
-  const { credential, accessFingerprint } = cluster;
+function fromSecret(
+  { accessFingerprint }: Cluster,
+  credential: Exclude<Credential, DynamicCredential>,
+): ClusterCredential {
   switch (credential.type) {
     case 'ServiceAccountToken':
       return { authorization: credential.authorization, transportKey: accessFingerprint };
@@ -107,24 +131,31 @@ function fromSecret(cluster: Cluster): ClusterCredential {
         },
         transportKey: accessFingerprint,
       };
-    case 'Dynamic':
-      throw new Error('a Dynamic credential comes from its plugin');
   }
 }
 
-/** A token wins over a certificate, as in the Go gateway. */
-function fromPlugin(cluster: Cluster, printed: ExecCredential): ClusterCredential {
-  if (printed.token) {
-    return {
-      authorization: new Redacted(`Bearer ${printed.token.reveal()}`),
-      transportKey: cluster.accessFingerprint,
-    };
+function fromPlugin({ accessFingerprint }: Cluster, printed: ExecCredential, now: number) {
+  const { token, clientCertificate, expiresAt } = printed;
+  if (expiresAt !== undefined && expiresAt <= now) {
+    const time = new Date(expiresAt).toISOString();
+    throw new Failure('refused', `exec: the plugin printed a credential that ended at ${time}`);
   }
-  const { clientCertificate } = printed;
-  if (!clientCertificate) throw new Error('a plugin prints a token or a certificate');
+  return {
+    credential: token
+      ? { authorization: new Redacted(`Bearer ${token.reveal()}`), transportKey: accessFingerprint }
+      : {
+          ...(clientCertificate ? { clientCertificate } : {}),
+          transportKey: keyFor(printed, accessFingerprint),
+        },
+    expiresAt,
+  };
+}
+
+/** Of the certificate's own connections. */
+function keyFor({ clientCertificate }: ExecCredential, accessFingerprint: string): string {
   const digest = createHash('sha256')
-    .update(clientCertificate.certificatePem)
-    .update(clientCertificate.privateKeyPem.reveal())
+    .update(clientCertificate?.certificatePem ?? '')
+    .update(clientCertificate?.privateKeyPem.reveal() ?? '')
     .digest('hex');
-  return { clientCertificate, transportKey: `${cluster.accessFingerprint}/${digest}` };
+  return `${accessFingerprint}/${digest}`;
 }

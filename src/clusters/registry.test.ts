@@ -80,7 +80,7 @@ describe('what the hub says ahead of the watch', () => {
   const cluster = (name: string, version: string, alias: string) =>
     clusterFromSecret(
       secretFrom(secret(name, version, { annotations: { 'cluster.core.oam.dev/cluster-alias': alias } })),
-      { requireCa: false },
+      { requireCa: false, execPluginAllowlist: [] },
     );
 
   async function startWith(name: string) {

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { inspect } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { issueCertificate } from '../pki/issue.ts';
@@ -21,6 +22,7 @@ interface Given {
   annotations?: Record<string, string>;
   data: Record<string, string>;
   requireCa?: boolean;
+  execPluginAllowlist?: readonly string[];
 }
 
 function convert({
@@ -29,6 +31,7 @@ function convert({
   annotations = {},
   data,
   requireCa = false,
+  execPluginAllowlist = ['aws'],
 }: Given): ClusterRecord {
   const encoded = Object.fromEntries(
     Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
@@ -37,7 +40,7 @@ function convert({
     metadata: { name, resourceVersion: '7', labels, annotations },
     data: encoded,
   };
-  return clusterFromSecret(secretFrom(secret), { requireCa });
+  return clusterFromSecret(secretFrom(secret), { requireCa, execPluginAllowlist });
 }
 
 const credentialType = 'cluster.core.oam.dev/cluster-credential-type';
@@ -115,6 +118,25 @@ describe('a cluster from a Secret', () => {
     });
   });
 
+  test('when its credential and its CAs end', async () => {
+    const { validToDate } = new X509Certificate(client.certificatePem);
+    const data = { endpoint, 'tls.crt': client.certificatePem, 'tls.key': client.privateKeyPem };
+    expect(convert({ labels: x509, data })).toMatchObject({
+      credential: { validity: { until: validToDate.getTime() } },
+    });
+    const claims = Buffer.from('{"exp":2000000000}').toString('base64url');
+    expect(convert({ labels: token, data: { endpoint, token: `h.${claims}.s` } })).toMatchObject({
+      credential: { validity: { until: 2e12 } },
+    });
+    const short = await issueCertificate({ commonName: 'old', ca: true, validDays: 1 });
+    const both = { endpoint, token: 't', 'ca.crt': short.certificatePem + ca.certificatePem };
+    expect(convert({ labels: token, data: both })).toMatchObject({
+      endpoint: {
+        trust: { validity: { until: new X509Certificate(ca.certificatePem).validToDate.getTime() } },
+      },
+    });
+  });
+
   test('health is read from annotations', () => {
     const annotations = {
       'status.cluster.core.oam.dev/healthy': 'True',
@@ -166,6 +188,7 @@ describe('a cluster from a Secret', () => {
 });
 
 describe('a Secret that is no usable cluster', () => {
+  const v1 = 'client.authentication.k8s.io/v1';
   const exec = (value: unknown) => JSON.stringify(value);
   test.each<[string, () => Given, string]>([
     [
@@ -251,6 +274,44 @@ describe('a Secret that is no usable cluster', () => {
       () => ({
         labels: x509,
         data: { endpoint, 'tls.crt': client.certificatePem, 'tls.key': other.privateKeyPem },
+      }),
+      'InvalidCredential',
+    ],
+    [
+      'a command that is not allowed',
+      () => ({
+        labels: dynamic,
+        execPluginAllowlist: ['aws'],
+        data: { endpoint, exec: exec({ apiVersion: v1, command: 'sh', args: ['s3cret'] }) },
+      }),
+      'ExecPluginNotAllowed',
+    ],
+    [
+      'any command where none is allowed',
+      () => ({
+        labels: dynamic,
+        execPluginAllowlist: [],
+        data: { endpoint, exec: exec({ apiVersion: v1, command: 'aws' }) },
+      }),
+      'ExecPluginNotAllowed',
+    ],
+    [
+      'an allowed command that a variable makes another',
+      () => ({
+        labels: dynamic,
+        execPluginAllowlist: ['aws'],
+        data: {
+          endpoint,
+          exec: exec({ apiVersion: v1, command: 'aws', env: [{ name: 'LD_PRELOAD', value: 's3cret' }] }),
+        },
+      }),
+      'ExecPluginNotAllowed',
+    ],
+    [
+      'a plugin that wants somebody before it',
+      () => ({
+        labels: dynamic,
+        data: { endpoint, exec: exec({ apiVersion: v1, command: 'aws', interactiveMode: 'Always' }) },
       }),
       'InvalidCredential',
     ],

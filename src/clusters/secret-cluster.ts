@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { errorText } from '../base/failure.ts';
 import { Redacted } from '../base/redacted.ts';
@@ -19,11 +19,15 @@ import type {
   ExecConfig,
   ServerTrust,
 } from './cluster.ts';
+import { execPluginProblem } from './exec-plugin-policy.ts';
 import type { Secret } from './secret.ts';
+import { checkKeyPair, validityOfCertificate, validityOfToken } from './validity.ts';
 
 export interface SecretClusterOptions {
   /** Refuses a Secret without a CA instead of connecting unverified (`--require-cluster-ca`). */
   readonly requireCa: boolean;
+  /** Commands that Secrets may have run (`--exec-plugin-allowlist`): names, absolute paths, or `*` for any. */
+  readonly execPluginAllowlist: readonly string[];
 }
 
 /** Why a Secret is no usable cluster; becomes a RejectedCluster, never leaves this file. */
@@ -44,7 +48,7 @@ export function clusterFromSecret(secret: Secret, options: SecretClusterOptions)
   try {
     checkName(facts.name);
     const endpoint = endpointOf(secret, facts, options);
-    const credential = credentialOf(secret, facts);
+    const credential = credentialOf(secret, facts, options);
     return {
       type: 'accepted',
       ...facts,
@@ -153,8 +157,9 @@ function trustOf({ data }: Secret): ServerTrust {
   const blocks = caPem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0)
     throw new Rejection('InvalidCA', 'the CA (data key ca.crt) holds no PEM certificate');
-  for (const block of blocks) parseCertificate(block, 'InvalidCA', 'the CA (data key ca.crt) cannot be read');
-  return { type: 'ca', caPem };
+  const [first, ...others] = blocks.map((block) => validityOfCertificate(readCa(block)));
+  const lasting = others.reduce((left, right) => (right.until > (left?.until ?? 0) ? right : left), first);
+  return { type: 'ca', caPem, ...(lasting ? { validity: lasting } : {}) };
 }
 
 function proxyUrlOf({ data }: Secret): string | undefined {
@@ -168,14 +173,14 @@ function proxyUrlOf({ data }: Secret): string | undefined {
   return text;
 }
 
-function credentialOf(secret: Secret, facts: ClusterFacts): Credential {
+function credentialOf(secret: Secret, facts: ClusterFacts, options: SecretClusterOptions): Credential {
   switch (facts.credentialType) {
     case 'ServiceAccountToken':
       return tokenCredential(secret);
     case 'X509Certificate':
       return certificateCredential(secret);
     case 'Dynamic':
-      return execCredential(secret);
+      return execCredential(secret, options);
     default:
       throw new Rejection(
         'UnsupportedCredentialType',
@@ -196,38 +201,44 @@ function tokenCredential(secret: Secret): Credential {
   // A token with a line end in it would be a header line of its own.
   if (!/^[\x21-\x7e]+$/.test(token))
     throw new Rejection('InvalidCredential', 'the token is empty or holds characters that no header may');
-  return { type: 'ServiceAccountToken', authorization: new Redacted(`Bearer ${token}`) };
+  const validity = validityOfToken(token);
+  return {
+    type: 'ServiceAccountToken',
+    authorization: new Redacted(`Bearer ${token}`),
+    ...(validity ? { validity } : {}),
+  };
 }
 
 function certificateCredential(secret: Secret): Credential {
   const certificatePem = required(secret, 'tls.crt');
   const privateKeyPem = required(secret, 'tls.key');
-  checkKeyPair(certificatePem, privateKeyPem);
-  return { type: 'X509Certificate', certificatePem, privateKeyPem: new Redacted(privateKeyPem) };
-}
-
-function checkKeyPair(certificatePem: string, privateKeyPem: string): void {
-  const certificate = parseCertificate(
-    certificatePem,
-    'InvalidCredential',
-    'the client certificate (data key tls.crt) cannot be read',
-  );
-  let matches: boolean;
-  try {
-    matches = certificate.checkPrivateKey(createPrivateKey(privateKeyPem));
-  } catch {
-    // OpenSSL's text may quote what it read.
-    throw new Rejection('InvalidCredential', 'the private key (data key tls.key) cannot be read');
+  const pair = checkKeyPair(certificatePem, privateKeyPem);
+  switch (pair.type) {
+    case 'good': {
+      const { validity } = pair;
+      return {
+        type: 'X509Certificate',
+        certificatePem,
+        privateKeyPem: new Redacted(privateKeyPem),
+        validity,
+      };
+    }
+    case 'unreadable-certificate':
+      throw invalidCredential('the client certificate (data key tls.crt) cannot be read');
+    case 'unreadable-key':
+      throw invalidCredential('the private key (data key tls.key) cannot be read');
+    case 'mismatch':
+      throw invalidCredential('the private key does not belong to the client certificate');
   }
-  if (!matches)
-    throw new Rejection('InvalidCredential', 'the private key does not belong to the client certificate');
 }
 
-function parseCertificate(pem: string, reason: string, message: string): X509Certificate {
+const invalidCredential = (message: string) => new Rejection('InvalidCredential', message);
+
+function readCa(pem: string): X509Certificate {
   try {
     return new X509Certificate(pem);
   } catch {
-    throw new Rejection(reason, message);
+    throw new Rejection('InvalidCA', 'the CA (data key ca.crt) cannot be read');
   }
 }
 
@@ -237,9 +248,10 @@ const execShape = z.object({
   args: z.array(z.string()).nullish(),
   env: z.array(z.object({ name: z.string().min(1), value: z.string() })).nullish(),
   provideClusterInfo: z.boolean().nullish(),
+  interactiveMode: z.enum(['Never', 'IfAvailable', '']).nullish(),
 });
 
-function execCredential(secret: Secret): Credential {
+function execCredential(secret: Secret, { execPluginAllowlist }: SecretClusterOptions): Credential {
   const text = required(secret, 'exec');
   let parsed: unknown;
   try {
@@ -260,6 +272,8 @@ function execCredential(secret: Secret): Credential {
     env: env ?? [],
     provideClusterInfo: provideClusterInfo ?? false,
   };
+  const problem = execPluginProblem(exec, execPluginAllowlist);
+  if (problem !== undefined) throw new Rejection('ExecPluginNotAllowed', problem);
   return { type: 'Dynamic', exec: new Redacted(exec), fingerprint: sha256(text) };
 }
 

@@ -17,7 +17,7 @@ test('a version from before the first list has expired: what was deleted until t
   hub.delete('gone');
   hub.put('a');
   hub.put('b');
-  const options = { client: hub, namespace, requireCa: false, log: silentLog };
+  const options = { client: hub, namespace, requireCa: false, execPluginAllowlist: ['*'], log: silentLog };
   const registry = createSecretRegistry({ ...options, secrets: createClusterSecrets(options) });
   ends.push(() => registry.close());
   // As the gateway starts: the first list comes later than the subscription.

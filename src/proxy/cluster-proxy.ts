@@ -92,7 +92,6 @@ async function carry(request: ProxiedRequest, options: ClusterProxyOptions): Pro
   try {
     const code = await send(request, cluster, options);
     options.observe?.(name, code);
-    if (code === 401) options.credentials.reject(cluster);
   } catch (error) {
     const failure = failureOf(error, name, options);
     // What a caller did not wait for says nothing of the cluster: nginx's 499, as in the server's own metrics.
@@ -159,7 +158,9 @@ async function send(
   };
   const transport = options.transports.get(cluster, credential);
   const carrier = { transport, deadline, streams: options.streams };
-  return exchange.isUpgrade
-    ? carryUpgrade(exchange, carrier, outgoing)
-    : forward(exchange, carrier, outgoing);
+  const code = exchange.isUpgrade
+    ? await carryUpgrade(exchange, carrier, outgoing)
+    : await forward(exchange, carrier, outgoing);
+  if (code === 401) options.credentials.reject(cluster, credential);
+  return code;
 }
