@@ -81,7 +81,7 @@ export interface ClusterFacts {
   readonly endpointType: string;
   /** Whether the type of the endpoint is written down, or is the default. */
   readonly hasEndpointType: boolean;
-  /** As the endpoint is written, for people; undefined when there is none. */
+  /** As the endpoint is written, for people; undefined when there is none, or none that may be shown. */
   readonly endpointUrl: string | undefined;
   readonly health: ClusterHealth | undefined;
 }

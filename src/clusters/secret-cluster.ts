@@ -58,7 +58,8 @@ export function clusterFromSecret(secret: Secret, options: SecretClusterOptions)
     };
   } catch (error) {
     const reason = error instanceof Rejection ? error.reason : 'InvalidSecret';
-    return { type: 'rejected', ...facts, reason, message: errorText(error) };
+    // The address may hold what it was rejected for: a password in its userinfo.
+    return { type: 'rejected', ...facts, endpointUrl: undefined, reason, message: errorText(error) };
   }
 }
 
@@ -137,7 +138,9 @@ function parseEndpoint(text: string): URL {
   try {
     url = new URL(text);
   } catch {
-    throw new Rejection('InvalidEndpoint', `the endpoint ${quoted(text)} is not a URL`);
+    // What stands before an @ may be a password.
+    const shown = text.includes('@') ? '' : ` ${quoted(text)}`;
+    throw new Rejection('InvalidEndpoint', `the endpoint${shown} is not a URL`);
   }
   if (url.protocol !== 'https:') throw new Rejection('InvalidEndpoint', 'the endpoint must be an https URL');
   // Userinfo would be a credential in a place that is shown; a query or fragment would mix with the caller's.

@@ -8,13 +8,18 @@ export interface ClusterCacheOptions<T extends KubeObject> {
   readonly show: (record: ClusterRecord) => T | undefined;
   /** Objects that are always there. */
   readonly fixed?: readonly T[];
+  /** Whether what is shown of a cluster is another at one time than it was at an earlier one; undefined: time changes nothing. */
+  readonly changesWithTime?: (record: ClusterRecord, from: number, to: number) => boolean;
 }
 
 export interface ClusterCache<T extends KubeObject> {
   readonly cache: WatchCache<T>;
-  /** Ends the subscription to the registry. */
+  /** Ends the subscription to the registry, and the looking after what time changes. */
   readonly destroy: () => void;
 }
+
+/** How long lists and watches may be behind the clock. */
+const lookAgainMs = 30_000;
 
 /**
  * One object for each cluster, to list and to watch. Resource versions are those of the hub's Secrets, so a watch goes
@@ -22,14 +27,14 @@ export interface ClusterCache<T extends KubeObject> {
  */
 export function createClusterCache<T extends KubeObject>(
   registry: Pick<ClusterRegistry, 'hasSynced' | 'list' | 'resourceVersion' | 'subscribe'>,
-  { show, fixed = [] }: ClusterCacheOptions<T>,
+  { show, fixed = [], changesWithTime }: ClusterCacheOptions<T>,
 ): ClusterCache<T> {
   const cache = new WatchCache<T>();
   const replace = (resourceVersion: string) =>
     cache.replace([...fixed, ...registry.list().flatMap((record) => show(record) ?? [])], resourceVersion);
   let isWhole = registry.hasSynced;
   if (isWhole) replace(registry.resourceVersion);
-  const destroy = registry.subscribe((change) => {
+  const unsubscribe = registry.subscribe((change) => {
     if (change.type === 'replaced') {
       isWhole = true;
       replace(change.resourceVersion);
@@ -50,5 +55,28 @@ export function createClusterCache<T extends KubeObject>(
     if (object) cache.upsert(object, change.resourceVersion);
     else cache.remove(change.name, { resourceVersion: change.resourceVersion });
   });
-  return { cache, destroy };
+  let lookedAt = Date.now();
+  const lookAgain = () => {
+    const [from, to] = [lookedAt, (lookedAt = Date.now())];
+    const changed = new Map<string, T>();
+    for (const record of registry.list()) {
+      const object = changesWithTime?.(record, from, to) ? show(record) : undefined;
+      if (object) changed.set(record.name, object);
+    }
+    if (changed.size === 0) return;
+    const { items, resourceVersion } = cache.list();
+    // As a relist would tell it: the hub has no version for what happened.
+    cache.replace(
+      items.map((item) => changed.get(item.metadata.name) ?? item),
+      resourceVersion,
+    );
+  };
+  const timer = changesWithTime && setInterval(lookAgain, lookAgainMs).unref();
+  return {
+    cache,
+    destroy: () => {
+      unsubscribe();
+      clearInterval(timer);
+    },
+  };
 }

@@ -39,7 +39,7 @@ export function createHealthSubresource({
       });
       if (written.type === 'unknown') throw notFound(resource, name);
       if (written.type === 'conflict') throw modified(resource, name);
-      return clusterGatewayFrom(written.record, { showHealth: true });
+      return clusterGatewayFrom(written.record, { showHealth: true, now: Date.now() });
     },
   };
 }

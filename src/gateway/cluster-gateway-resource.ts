@@ -1,4 +1,5 @@
 import type { Resource, ResourceContext, Subresource } from '../apiserver/resource.ts';
+import type { ClusterRecord } from '../clusters/cluster.ts';
 import type { HealthWriter } from '../clusters/health-write.ts';
 import type { ClusterRegistry } from '../clusters/registry.ts';
 import { CLUSTER_GATEWAYS, GROUP, VERSION } from './api-group.ts';
@@ -6,6 +7,7 @@ import { createClusterCache } from './cluster-cache.ts';
 import { createHealthSubresource } from './cluster-gateway-health.ts';
 import { clusterGatewaySchema } from './cluster-gateway-schema.ts';
 import { clusterGatewayFrom } from './cluster-gateway.ts';
+import { endsBetween } from './validity-conditions.ts';
 import type { ClusterGateway } from './cluster-gateway.ts';
 
 export interface ClusterGatewayOptions {
@@ -21,14 +23,13 @@ export function createClusterGatewayResource(
   registry: ClusterRegistry,
   { health }: ClusterGatewayOptions,
 ): ClusterGatewayResource {
-  const options = { showHealth: health !== undefined };
-  const { cache, destroy } = createClusterCache(registry, {
-    show: (record) => clusterGatewayFrom(record, options),
-  });
+  const show = (record: ClusterRecord) =>
+    clusterGatewayFrom(record, { showHealth: health !== undefined, now: Date.now() });
+  const { cache, destroy } = createClusterCache(registry, { show, changesWithTime: endsBetween });
   const get = async (name: string, { signal }: ResourceContext) => {
     // Not from the cache, which is as new as the watch: whoever has written reads what was written.
     const record = await registry.find(name, signal);
-    return record && clusterGatewayFrom(record, options);
+    return record && show(record);
   };
   return {
     group: GROUP,

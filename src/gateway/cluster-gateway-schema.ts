@@ -61,7 +61,7 @@ export const clusterGatewaySchema: JsonSchema = {
         },
         healthyReason: text('Why the cluster is not healthy.'),
         conditions: conditionsSchema(
-          'Accepted: whether the Secret makes a usable cluster. ServerVerified: whether its certificate is verified.',
+          'Accepted: whether the Secret makes a usable cluster. ServerVerified: whether its certificate is verified. CredentialValid: whether the credential has ended, where its end is known.',
         ),
       },
     },

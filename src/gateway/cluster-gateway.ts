@@ -1,13 +1,8 @@
 import type { ClusterRecord } from '../clusters/cluster.ts';
 import type { KubeObject } from '../kube/object-meta.ts';
 import { GROUP, VERSION } from './api-group.ts';
-
-export interface ClusterGatewayCondition {
-  readonly type: 'Accepted' | 'ServerVerified';
-  readonly status: 'True' | 'False';
-  readonly reason: string;
-  readonly message: string;
-}
+import type { ClusterGatewayCondition } from './cluster-gateway-condition.ts';
+import { credentialConditionOf, serverConditionOf } from './validity-conditions.ts';
 
 /** A registered cluster as the API shows it. Credentials, proxy URLs and plugin configurations are never in it. */
 export interface ClusterGateway extends KubeObject {
@@ -33,8 +28,14 @@ export interface ClusterGateway extends KubeObject {
   };
 }
 
+export interface ShowOptions {
+  readonly showHealth: boolean;
+  /** Milliseconds since the epoch: conditions say what has ended by then. */
+  readonly now: number;
+}
+
 /** Shows a cluster as a ClusterGateway; pure. */
-export function clusterGatewayFrom(record: ClusterRecord, options: { showHealth: boolean }): ClusterGateway {
+export function clusterGatewayFrom(record: ClusterRecord, options: ShowOptions): ClusterGateway {
   const health = options.showHealth ? record.health : undefined;
   return {
     apiVersion: `${GROUP}/${VERSION}`,
@@ -55,7 +56,7 @@ export function clusterGatewayFrom(record: ClusterRecord, options: { showHealth:
     status: {
       healthy: health?.healthy ?? false,
       ...(health?.reason ? { healthyReason: health.reason } : {}),
-      conditions: conditionsOf(record),
+      conditions: conditionsOf(record, options.now),
     },
   };
 }
@@ -83,23 +84,9 @@ export function acceptedConditionOf(record: ClusterRecord): ClusterGatewayCondit
     : { type: 'Accepted', status: 'False', reason: record.reason, message: record.message };
 }
 
-function conditionsOf(record: ClusterRecord): ClusterGatewayCondition[] {
+function conditionsOf(record: ClusterRecord, now: number): ClusterGatewayCondition[] {
   const accepted = acceptedConditionOf(record);
   if (record.type === 'rejected') return [accepted];
-  switch (record.endpoint.trust.type) {
-    case 'ca':
-      return [accepted, { type: 'ServerVerified', status: 'True', reason: 'OwnCA', message: '' }];
-    case 'system':
-      return [accepted, { type: 'ServerVerified', status: 'True', reason: 'SystemCAs', message: '' }];
-    case 'none':
-      return [
-        accepted,
-        {
-          type: 'ServerVerified',
-          status: 'False',
-          reason: 'NoCA',
-          message: "the Secret has no CA (data key ca.crt): the cluster's certificate is not verified",
-        },
-      ];
-  }
+  const credential = credentialConditionOf(record, now);
+  return [accepted, serverConditionOf(record, now), ...(credential ? [credential] : [])];
 }

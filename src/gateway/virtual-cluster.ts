@@ -3,7 +3,7 @@ import type { ClusterRecord } from '../clusters/cluster.ts';
 import type { KubeObject } from '../kube/object-meta.ts';
 import { GROUP, VERSION } from './api-group.ts';
 import { acceptedConditionOf } from './cluster-gateway.ts';
-import type { ClusterGatewayCondition } from './cluster-gateway.ts';
+import type { ClusterGatewayCondition } from './cluster-gateway-condition.ts';
 
 /** Tells the hub itself from the clusters that it manages; the gateway gives it, a Secret's own is not shown. */
 export const CONTROL_PLANE_LABEL = `${GROUP}/control-plane`;

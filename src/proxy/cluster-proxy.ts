@@ -157,10 +157,20 @@ async function send(
     longRunning,
   };
   const transport = options.transports.get(cluster, credential);
-  const carrier = { transport, deadline, streams: options.streams };
+  const warn = (status: number) =>
+    status === 401 && isOfClusterItself(exchange, target) ? refusalWarning(cluster.name) : undefined;
+  const carrier = { transport, deadline, streams: options.streams, warn };
   const code = exchange.isUpgrade
     ? await carryUpgrade(exchange, carrier, outgoing)
     : await forward(exchange, carrier, outgoing);
   if (code === 401) options.credentials.reject(cluster, credential);
   return code;
 }
+
+/** Not of a program that the cluster's API passes requests on to, which has callers of its own to know. */
+const isOfClusterItself = ({ method }: Exchange, { path, query }: ProxyTarget) =>
+  requestInfo(method, path + query).subresource !== 'proxy';
+
+/** kubectl takes a 401 for one that is about its own user. As apiserver pkg/warning writes it. */
+const refusalWarning = (name: string) =>
+  `299 - "cluster ${name} does not accept the credential that the gateway has for it; this is not about your own"`;

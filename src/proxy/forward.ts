@@ -15,12 +15,14 @@ export interface Carrier {
   readonly deadline: CarriedDeadline;
   /** Told of every stream that has no end of its own. */
   readonly streams?: StreamEnds | undefined;
+  /** What to tell the caller beside an answer of that status, as the value of a Warning header. */
+  readonly warn?: (status: number) => string | undefined;
 }
 
 /** Carries one ordinary request to the target and its answer back; gives the target's status. */
 export async function forward(
   exchange: Exchange,
-  { transport, deadline, streams }: Carrier,
+  { transport, deadline, streams, warn }: Carrier,
   outgoing: Outgoing,
 ): Promise<number> {
   const response = await transport.request({
@@ -28,7 +30,7 @@ export async function forward(
     ...(exchange.body ? { body: exchange.body, onBodyProgress: deadline.onBodyProgress } : {}),
     signal: exchange.signal,
   });
-  relay(exchange, response);
+  relay(exchange, response, warn);
   deadline.answered(response.body);
   // A watch or a followed log has no end of its own: it gets one when the server stops.
   if (outgoing.longRunning && streams) finishBetweenLines(exchange, response.body, streams);
@@ -36,7 +38,7 @@ export async function forward(
 }
 
 /** Gives the target's answer to the caller, untouched but for what belongs to one connection. */
-export function relay(exchange: Exchange, response: IncomingResponse): void {
+export function relay(exchange: Exchange, response: IncomingResponse, warn?: Carrier['warn']): void {
   const { status, headers, body } = response;
   if (isRedirect(response)) {
     // A redirect could send the caller, or its credentials, to a place of the cluster's choosing (CVE-2022-3172);
@@ -48,7 +50,10 @@ export function relay(exchange: Exchange, response: IncomingResponse): void {
     );
   }
   const trailers = firstHeader(headers, 'trailer') === undefined ? {} : { trailers: response.trailers };
-  exchange.stream(status, responseHeaders(headers), { body, ...trailers });
+  const lines = responseHeaders(headers);
+  const warning = warn?.(status);
+  if (warning !== undefined) lines.push('warning', warning);
+  exchange.stream(status, lines, { body, ...trailers });
 }
 
 function isRedirect({ status, headers }: IncomingResponse): boolean {

@@ -43,7 +43,7 @@ export function upgradeProtocol(exchange: Exchange): string {
  */
 export async function carryUpgrade(
   exchange: Exchange,
-  { transport, deadline }: Carrier,
+  { transport, deadline, warn }: Carrier,
   outgoing: Outgoing,
 ): Promise<number> {
   const protocol = upgradeProtocol(exchange);
@@ -53,7 +53,7 @@ export async function carryUpgrade(
     signal: exchange.signal,
   });
   if (answer.type === 'refused') {
-    relay(exchange, answer.response);
+    relay(exchange, answer.response, warn);
     deadline.ending(answer.response.body);
     return answer.response.status;
   }

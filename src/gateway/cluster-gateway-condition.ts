@@ -1,0 +1,9 @@
+/** One aspect of a cluster's state. */
+export interface ClusterGatewayCondition {
+  readonly type: 'Accepted' | 'ServerVerified' | 'CredentialValid';
+  readonly status: 'True' | 'False';
+  /** CamelCase. */
+  readonly reason: string;
+  /** For people; never a secret value. */
+  readonly message: string;
+}
