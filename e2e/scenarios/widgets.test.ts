@@ -110,7 +110,7 @@ await describeWorld('kubectl and a resource with all verbs', () => {
   test('explain, api-resources, namespaces and pages', async () => {
     expect((await ok('explain gizmo.spec.parts')).stdout).toMatch(/count\t<integer>\n.*How many/s);
     expect((await ok('api-resources --api-group=example.dev -o wide')).stdout).toMatch(
-      /gizmos +gz +example.dev\/v1 +true +Gizmo +create,delete,get,list,patch,update,watch/,
+      /gizmos +gz +example.dev\/v1 +true +Gizmo +create,delete,deletecollection,get,list,patch,update,watch/,
     );
     for (const name of ['a', 'b', 'c', 'd', 'e']) await ok('create -f -', manifest(name, { size: 1 }));
     await ok('create -n other -f -', manifest('z', { size: 1 }));
@@ -118,5 +118,9 @@ await describeWorld('kubectl and a resource with all verbs', () => {
     expect((await ok('get gizmos -A --no-headers')).stdout.split('\n')).toHaveLength(7);
     expect((await ok('delete gizmos --all -n other')).stdout).toContain('"z" deleted');
     expect(gizmos.list().items).toHaveLength(5);
+    await ok('delete --raw /apis/example.dev/v1/namespaces/ns/gizmos?fieldSelector=metadata.name%3Da');
+    expect(gizmos.list().items).toHaveLength(4);
+    await ok('delete --raw /apis/example.dev/v1/namespaces/ns/gizmos');
+    expect(gizmos.list().items).toEqual([]);
   });
 });

@@ -29,6 +29,7 @@ describe.each([
   const one = `${all}/{name}`;
   const operations = [
     [all, 'get', 'list', `listExampleDevV1${infix}Gizmo`],
+    [all, 'delete', 'deletecollection', `deleteExampleDevV1Collection${infix}Gizmo`],
     [all, 'post', 'create', `createExampleDevV1${infix}Gizmo`],
     [one, 'delete', 'delete', `deleteExampleDevV1${infix}Gizmo`],
     [one, 'get', 'get', `readExampleDevV1${infix}Gizmo`],
@@ -99,7 +100,7 @@ describe.each([
 
 test('discovery shows the verbs that work', async () => {
   const { ask } = await serveGizmos('HTTP/2');
-  const verbs = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];
+  const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
   expect((await ask('GET', GROUP)).body).toMatchObject({
     resources: [
       { name: 'gizmos', namespaced: true, verbs },

@@ -10,9 +10,10 @@ import {
   objectTypes,
   pretty,
   query,
+  selectionParameters,
 } from './openapi-operation.ts';
 import { PATCH_TYPES } from './resource-body.ts';
-import { pathOf } from './resource-names.ts';
+import { offersDeleteCollection, pathOf } from './resource-names.ts';
 import type { AnyResource } from './resource.ts';
 
 const dryRun = query('dryRun', 'string', 'All: check and answer as ever, and keep nothing.');
@@ -39,7 +40,7 @@ const deleteParameters: readonly Parameter[] = [
 
 /** POST of a new object; GET, PUT, PATCH and DELETE of one. */
 export function objectOperations(resource: AnyResource): Operation[] {
-  const { parameters } = namespaceOf(resource);
+  const { infix, parameters } = namespaceOf(resource);
   const common = commonOf({ resource, source: resource, subresource: '' });
   const create: Operation = {
     ...common('post', 'create', 'create'),
@@ -57,10 +58,20 @@ export function objectOperations(resource: AnyResource): Operation[] {
     codes: ['200', '202'],
     body: { schema: `${META}.DeleteOptions`, mediaTypes: objectTypes, required: false },
   };
+  const removeAll: Operation = {
+    ...remove,
+    ...{ path: pathOf(resource), action: 'deletecollection' },
+    id: `delete${idInfix(resource)}Collection${infix}${resource.kind}`,
+    description: `delete the objects of kind ${resource.kind} that are selected`,
+    parameters: [...parameters, ...selectionParameters, pretty, ...deleteParameters],
+    answer: `${definitionName(resource)}List`,
+    codes: ['200'],
+  };
   return [
     ...(resource.create ? [create] : []),
     ...partOperations({ resource, source: resource, subresource: '' }),
     ...(resource.delete ? [remove] : []),
+    ...(offersDeleteCollection(resource) ? [removeAll] : []),
   ];
 }
 

@@ -46,6 +46,14 @@ export const query = (name: string, type: Parameter['type'], description: string
   description,
 });
 
+/** Which objects of a place are meant. */
+export const selectionParameters: readonly Parameter[] = [
+  query('continue', 'string', 'Where the next part of a list begins.'),
+  query('fieldSelector', 'string', 'Only objects with these fields: metadata.name and metadata.namespace.'),
+  query('labelSelector', 'string', 'Only objects with these labels.'),
+  query('limit', 'integer', 'How many objects to answer with at most; the server may answer with more.'),
+];
+
 export const nameParameter: Parameter = {
   name: 'name',
   in: 'path',

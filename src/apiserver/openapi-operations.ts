@@ -10,6 +10,7 @@ import {
   objectTypes,
   pretty,
   query,
+  selectionParameters,
 } from './openapi-operation.ts';
 import { objectOperations, partOperations } from './openapi-object-operations.ts';
 import type { AnyResource, ConnectSubresource } from './resource.ts';
@@ -17,10 +18,7 @@ import type { GroupVersionResources } from './resource-names.ts';
 import { groupVersionOf, pathOf } from './resource-names.ts';
 
 const listParameters: readonly Parameter[] = [
-  query('continue', 'string', 'Where the next part of a list begins.'),
-  query('fieldSelector', 'string', 'Only objects with these fields: metadata.name and metadata.namespace.'),
-  query('labelSelector', 'string', 'Only objects with these labels.'),
-  query('limit', 'integer', 'How many objects to answer with at most; the server may answer with more.'),
+  ...selectionParameters,
   pretty,
   query('resourceVersion', 'string', 'The version to list or to watch from.'),
   query('resourceVersionMatch', 'string', 'How the resource version is meant: Exact or NotOlderThan.'),

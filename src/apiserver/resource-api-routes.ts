@@ -5,6 +5,7 @@ import { parseListOptions } from './list-options.ts';
 import type { ObjectSchema } from './object-schema.ts';
 import { createObjectSchema } from './object-schema.ts';
 import { requestContext } from './request-context.ts';
+import { answerDeleteCollection } from './resource-delete-collection.ts';
 import type { ReadRequest } from './resource-read.ts';
 import { answerGet, answerList } from './resource-read.ts';
 import { queryOf, sendStatus, sendText } from './resource-response.ts';
@@ -12,7 +13,7 @@ import { serveWatch } from './resource-watch.ts';
 import type { WriteTarget } from './resource-write.ts';
 import { answerCreate, answerDelete, answerPatch, answerUpdate } from './resource-write.ts';
 import type { AnyResource } from './resource.ts';
-import { groupVersionOf } from './resource-names.ts';
+import { groupVersionOf, offersDeleteCollection } from './resource-names.ts';
 import { WatchEncoder } from './watch-encoder.ts';
 import type { WatchServer } from './watch-server.ts';
 
@@ -43,8 +44,16 @@ export function placesOf(resource: AnyResource, watches: WatchServer): ResourceP
   const read = resource.list ? { GET: listAnswer(resource, watches) } : {};
   const create: Answer = (write) => answerCreate({ ...write, schema });
   const remove: Answer = (write, { name }) => answerDelete({ ...write, schema }, name);
+  const removeAll: Answer = (write) => answerDeleteCollection({ ...write, schema });
   return [
-    { ...common, url: inside, parts: 1, methods: { ...read, ...(resource.create ? { POST: create } : {}) } },
+    {
+      ...{ ...common, url: inside, parts: 1 },
+      methods: {
+        ...read,
+        ...(resource.create ? { POST: create } : {}),
+        ...(offersDeleteCollection(resource) ? { DELETE: removeAll } : {}),
+      },
+    },
     // All namespaces: they can be read only.
     ...(hasNamespace
       ? [

@@ -25,8 +25,15 @@ export function verbsOf(resource: AnyResource): string[] {
   const verbs = (['create', 'delete', 'get', 'list', 'update', 'watch'] as const).filter(
     (verb) => resource[verb] !== undefined,
   );
-  return [...verbs, ...(resource.get && resource.update ? ['patch'] : [])].sort();
+  return [
+    ...verbs,
+    ...(resource.get && resource.update ? ['patch'] : []),
+    ...(offersDeleteCollection(resource) ? ['deletecollection'] : []),
+  ].sort();
 }
+
+/** It is made of list and delete. */
+export const offersDeleteCollection = (resource: AnyResource) => !!resource.list && !!resource.delete;
 
 export function connectVerbsOf(methods: readonly ConnectMethod[]): string[] {
   return methods.flatMap((method) => connectVerbs[method] ?? []).sort();

@@ -5,7 +5,7 @@ import { checkResourceVersion, compareResourceVersions } from '../kube/resource-
 import { StatusError, expired, notFound, resourceVersionTooLarge, verbNotSupported } from '../kube/status.ts';
 import type { ListOptions } from './list-options.ts';
 import { isSelected } from './list-options.ts';
-import type { ContinueToken } from './list-page.ts';
+import type { ContinueToken, Page } from './list-page.ts';
 import { expiredContinue, pageOf } from './list-page.ts';
 import type { Representation } from './negotiation.ts';
 import { negotiate } from './negotiation.ts';
@@ -68,14 +68,35 @@ export function objectView({
 
 /** GET of all objects. */
 export async function answerList(read: ReadRequest, options: ListOptions): Promise<FastifyReply> {
-  const { request, resource, context } = read;
+  const show = listView(read);
+  return show(await selectedPage(read.resource, options, read.context));
+}
+
+/** How the caller wants a list to be shown; asked before anything is done. Throws a 406 StatusError. */
+export function listView(read: Omit<ReadRequest, 'context'>): (page: Page) => Promise<FastifyReply> {
+  const { request, resource } = read;
   const representation = negotiate(acceptOf(request), { stream: false });
   const { transform } = checkedTransform(representation, { isList: true });
   const includeObject = transform?.kind === 'Table' ? includeObjectOf(queryOf(request)) : undefined;
+  return ({ objects, metadata }) => {
+    if (transform && includeObject !== undefined) {
+      const tableOptions = { version: transform.version, includeObject, withColumns: true };
+      return sendObject(read, toTable(resource, { objects, metadata }, tableOptions), representation.format);
+    }
+    return sendObject(read, listObject({ resource, transform }, metadata, objects), representation.format);
+  };
+}
+
+/** The objects that the options are about: all that are selected, or the next page of them. */
+export async function selectedPage(
+  resource: AnyResource,
+  options: ListOptions,
+  context: ResourceContext,
+): Promise<Page> {
   const list = await (options.continued
     ? continuedList(resource, options.continued, context)
     : listFor(resource, options, context));
-  const { objects, metadata } = pageOf(
+  return pageOf(
     list.items.filter((object) => isSelected(object, options)),
     {
       // Any state is the whole state at once, as from kube-apiserver's cache.
@@ -85,11 +106,6 @@ export async function answerList(read: ReadRequest, options: ListOptions): Promi
       resourceVersion: list.resourceVersion,
     },
   );
-  if (transform && includeObject !== undefined) {
-    const tableOptions = { version: transform.version, includeObject, withColumns: true };
-    return sendObject(read, toTable(resource, { objects, metadata }, tableOptions), representation.format);
-  }
-  return sendObject(read, listObject({ resource, transform }, metadata, objects), representation.format);
 }
 
 function listObject(
