@@ -213,7 +213,7 @@ describe('readers of answers', () => {
   test.each(['http/1.1', 'h2'])('%s: a slow reader that goes on reading gets it all', async (protocol) => {
     const body = large.subarray(0, 8 * 1024 * 1024);
     const { port } = await start((exchange) => exchange.respond(200, [], body), {
-      unreadAnswerTimeoutMs: 400,
+      unreadAnswerTimeoutMs: 1_200,
     });
     const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ALPNProtocols: [protocol] });
     await once(socket, 'secureConnect');
@@ -230,7 +230,7 @@ describe('readers of answers', () => {
       received += (chunk as Buffer).length;
       if (received > (pauses + 1) * 1_000_000) {
         pauses += 1;
-        await sleep(200);
+        await sleep(250);
       }
     }
     expect(received).toBe(body.length);
