@@ -1,135 +1,120 @@
 /**
- * `npm run bench`: what a small GET through the gateway costs, with authentication (TokenReview) and authorization
- * (SubjectAccessReview) on and their answers cached. Needs h2load (Debian: nghttp2-client). Peers and more rows follow.
+ * `npm run bench`: what requests through the gateway cost, beside what they cost through others, with authentication
+ * (TokenReview) and authorization (SubjectAccessReview) on and their answers cached. CONTRIBUTING.md says what it needs.
  */
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { availableParallelism, loadavg } from 'node:os';
 import { promisify } from 'node:util';
-import { startKubeWorld } from '../e2e/worlds/kube.ts';
-import type { KubeWorld } from '../e2e/worlds/kube.ts';
-import { boundToParent } from '../e2e/worlds/process.ts';
-import { registerCluster } from '../e2e/worlds/register.ts';
-import { requestToken } from '../e2e/worlds/token.ts';
-import { issueCertificate } from '../src/pki/issue.ts';
+
+import { ensureBinaries } from '../e2e/kube/binaries.ts';
+import { ensureSystem } from '../e2e/kube/debian.ts';
+import { type BenchArguments, readArguments } from './arguments.ts';
+import type { PeerName, PreparedPeer } from './peers/peer.ts';
+import { peers } from './peers/peers.ts';
+import { startPeer } from './peers/running.ts';
+import type { Row } from './row.ts';
+import { type PeerResult, runRounds } from './rounds.ts';
+import { rows } from './rows/rows.ts';
+import { type Stage, startStage } from './stage.ts';
+import { formatRow, type RowResult } from './table.ts';
 
 const run = promisify(execFile);
-const rounds = process.argv.includes('--quick') ? 2 : 5;
-/** Of /proc/PID/stat, as getconf CLK_TCK says on every Linux that Node runs on. */
-const ticksPerSecond = 100;
 
-interface Round {
-  readonly requestsPerSecond: number;
-  readonly cpuMicroseconds: number;
-  readonly p50: string;
+await main(readArguments(process.argv.slice(2)));
+
+async function main(options: BenchArguments): Promise<void> {
+  const chosen = rows.filter(({ number }) => options.rows.length === 0 || options.rows.includes(number));
+  if (chosen.length === 0) throw new Error(`there are rows ${rows.map(({ number }) => number).join(', ')}`);
+  const missing = await ensureSystem([
+    { file: 'h2load', package: 'nghttp2-client' },
+    { file: 'taskset', package: 'util-linux' },
+  ]);
+  if (missing !== undefined) throw new Error(missing);
+  // Built before this process is bound to one core.
+  await ensureBinaries('control-plane');
+  const environment = { cores: availableParallelism(), node: process.version, loadAverage: loadavg() };
+  const proxyCore = await takeCores(environment.cores);
+  const stage = await startStage({ proxyCore, nodeFlags: options.nodeFlags });
+  try {
+    const { prepared, skipped } = await preparePeers(stage, options);
+    console.log(describe(environment, options));
+    const results: RowResult[] = [];
+    for (const row of chosen) {
+      const result = await runRow(row, { stage, options, prepared });
+      results.push({ ...result, peers: [...result.peers, ...skipped] });
+      console.log(`\n${formatRow({ ...result, peers: [...result.peers, ...skipped] })}`);
+      // After each row: a long run that is cut short has not run for nothing.
+      if (options.json !== undefined) {
+        await writeFile(options.json, `${JSON.stringify({ ...environment, rows: results }, undefined, 2)}\n`);
+      }
+    }
+  } finally {
+    await stage.stop();
+  }
 }
 
-const world = await startKubeWorld({ node: false });
-try {
-  const gateway = await world.startGateway();
-  const target = await startTarget(world);
-  await registerCluster(world, 'bench', {
-    cluster: world.b,
-    credential: 'ServiceAccountToken',
-    endpoint: `https://127.0.0.1:${target.port}`,
-    caPem: target.caPem,
-  });
-  const token = await callerToken(world);
-  const url = `${gateway.url}/apis/cluster.core.oam.dev/v1alpha1/clustergateways/bench/proxy/api/v1/namespaces/kube-system`;
-  await pin(gateway.pid, '0');
-  const results: Round[] = [];
-  await load({ url, token, pid: gateway.pid, requests: 5_000 });
-  for (let i = 0; i < rounds; i += 1)
-    results.push(await load({ url, token, pid: gateway.pid, requests: 30_000 }));
-  report(results);
-} finally {
-  await world.stop();
+/** This process, and with it hub, target and load, leave the first core to the proxy. */
+async function takeCores(cores: number): Promise<string | undefined> {
+  if (cores < 2) return undefined;
+  await run('taskset', ['-a', '-p', '-c', `1-${cores - 1}`, String(process.pid)]);
+  return '0';
 }
 
-async function startTarget({ directory }: KubeWorld): Promise<{ port: number; caPem: string }> {
-  const ca = await issueCertificate({ commonName: 'bench-ca', ca: true });
-  const serving = await issueCertificate(
-    { commonName: 'bench', usages: ['serverAuth'], ipAddresses: ['127.0.0.1'] },
-    { issuer: ca },
-  );
-  const [certificateFile, keyFile] = [join(directory, 'bench.crt'), join(directory, 'bench.key')];
-  await writeFile(certificateFile, serving.certificatePem);
-  await writeFile(keyFile, serving.privateKeyPem, { mode: 0o600 });
-  const args = [process.execPath, join(import.meta.dirname, 'target.ts'), certificateFile, keyFile];
-  const bound = boundToParent('taskset', ['-c', '1', ...args]);
-  const child = spawn('setpriv', bound, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [port] = (await once(child.stdout, 'data')) as [Buffer];
-  return { port: Number(port.toString()), caPem: ca.certificatePem };
+interface Prepared {
+  readonly prepared: ReadonlyMap<PeerName, PreparedPeer>;
+  readonly skipped: readonly PeerResult[];
 }
 
-/** A service account of the hub that may use every cluster. */
-async function callerToken({ hub }: KubeWorld): Promise<string> {
-  await hub.api.expect('/api/v1/namespaces/vela-system/serviceaccounts', {
-    method: 'POST',
-    body: { metadata: { name: 'bench' } },
-  });
-  await hub.api.expect('/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
-    method: 'POST',
-    body: {
-      metadata: { name: 'bench' },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
-      subjects: [{ kind: 'ServiceAccount', name: 'bench', namespace: 'vela-system' }],
+async function preparePeers(stage: Stage, { peers: names }: BenchArguments): Promise<Prepared> {
+  const prepared = new Map<PeerName, PreparedPeer>();
+  const skipped: PeerResult[] = [];
+  for (const peer of peers) {
+    if (names.length > 0 && !names.includes(peer.name)) continue;
+    const result = await peer.prepare(stage);
+    if ('skipped' in result) skipped.push({ name: peer.name, samples: [], trouble: result.skipped });
+    else prepared.set(peer.name, result);
+  }
+  return { prepared, skipped };
+}
+
+interface RowRun {
+  readonly stage: Stage;
+  readonly options: BenchArguments;
+  readonly prepared: ReadonlyMap<PeerName, PreparedPeer>;
+}
+
+async function runRow(row: Row, { stage, options, prepared }: RowRun): Promise<RowResult> {
+  await row.prepare?.(stage);
+  const { number, title, metrics } = row;
+  const results = await runRounds({
+    names: [...prepared.keys()].filter((name) => row.peers?.includes(name) ?? true),
+    rounds: options.rounds,
+    async measure(name) {
+      const peerOf = prepared.get(name);
+      if (peerOf === undefined) throw new Error(`${name} is not prepared`);
+      // Anew for each round: the Go gateway slows down as it leaks.
+      const peer = await startPeer(stage, { name, prepared: peerOf });
+      try {
+        return await row.measure({ stage, peer, quick: options.quick });
+      } finally {
+        await peer.stop();
+      }
     },
+    progress: (name, round) => process.stderr.write(`row ${number}, round ${round + 1}: ${name}\n`),
   });
-  return requestToken(hub, { namespace: 'vela-system', name: 'bench', seconds: 3600 });
+  return { number, title, metrics, peers: results };
 }
 
-async function pin(pid: number, core: string): Promise<void> {
-  await run('taskset', ['-a', '-p', '-c', core, String(pid)]);
-}
-
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-}
-
-async function load(options: { url: string; token: string; pid: number; requests: number }): Promise<Round> {
-  const { url, token, pid, requests } = options;
-  const before = cpuSeconds(pid);
-  const { stdout } = await run(
-    'taskset',
-    [
-      '-c',
-      '1',
-      'h2load',
-      '-n',
-      String(requests),
-      '-c',
-      '1',
-      '-m',
-      '50',
-      '-H',
-      `authorization: Bearer ${token}`,
-      url,
-    ],
-    { maxBuffer: 1024 * 1024 },
-  );
-  const cpu = cpuSeconds(pid) - before;
-  const succeeded = Number(/status codes: (\d+) 2xx/.exec(stdout)?.[1] ?? 0);
-  if (succeeded !== requests)
-    throw new Error(`only ${succeeded} of ${requests} requests succeeded:\n${stdout}`);
-  return {
-    requestsPerSecond: Number(/([\d.]+) req\/s/.exec(stdout)?.[1] ?? 0),
-    cpuMicroseconds: (cpu / requests) * 1e6,
-    p50: /time for request:\s+\S+\s+\S+\s+(\S+)/.exec(stdout)?.[1] ?? '',
-  };
-}
-
-function report(results: readonly Round[]): void {
-  const spread = (values: readonly number[]) => {
-    const sorted = [...values].sort((a, b) => a - b);
-    const at = (index: number) => Math.round(sorted[index] ?? 0);
-    return `${at(Math.floor(sorted.length / 2))} (${at(0)}–${at(sorted.length - 1)})`;
-  };
-  console.log(`small GET, h2 → h2, 50 streams, ${results.length} rounds, median (least–most)`);
-  console.log(`  requests/s          ${spread(results.map(({ requestsPerSecond }) => requestsPerSecond))}`);
-  console.log(`  µs CPU per request  ${spread(results.map(({ cpuMicroseconds }) => cpuMicroseconds))}`);
-  console.log(`  mean latency        ${results.map(({ p50 }) => p50).join(' ')}`);
+function describe(
+  { cores, node, loadAverage }: { cores: number; node: string; loadAverage: readonly number[] },
+  { rounds, quick }: BenchArguments,
+): string {
+  const load = loadAverage.map((value) => value.toFixed(2)).join(' ');
+  const pinning = cores < 2 ? 'one core for everything' : `the proxy alone on core 0 of ${cores}`;
+  return [
+    `${rounds} rounds${quick ? ', quick' : ''}; ${pinning}; Node ${node}; load average at the start ${load}`,
+    'each figure: median (least–most), and the median of its ratio to the Go gateway in the same round',
+    ...peers.map(({ name, what }) => `  ${name.padEnd(8)} ${what}`),
+  ].join('\n');
 }

@@ -1,26 +1,97 @@
-/** A cluster that costs next to nothing: answers every request with the same small JSON over HTTP/2. For the benchmark only. */
+/**
+ * A cluster that costs next to nothing, over HTTP/2 and HTTP/1.1. What it answers stands in the query:
+ * `bytes=N` a list of that size, `watch=true` one event a second with the time at which it was sent, nothing a small object.
+ * An upgrade echoes, or with `bytes=N` sends that much and ends.
+ */
 import { readFileSync } from 'node:fs';
 import { createSecureServer } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Writable } from 'node:stream';
+
+import { startEvents } from './target-events.ts';
 
 const [certificateFile = '', keyFile = ''] = process.argv.slice(2);
-const body = Buffer.from(
+const small = Buffer.from(
   JSON.stringify({
     kind: 'Namespace',
     apiVersion: 'v1',
     metadata: { name: 'kube-system', labels: { a: 'b' } },
   }),
 );
-const headers = [':status', '200', 'content-type', 'application/json', 'content-length', String(body.length)];
+const json = ['content-type', 'application/json'];
+const headers = [':status', '200', ...json, 'content-length', String(small.length)];
+const chunk = Buffer.alloc(64 * 1024, '{"kind":"ConfigMap"},');
+const addWatch = startEvents();
 
 const server = createSecureServer({
   cert: readFileSync(certificateFile),
   key: readFileSync(keyFile),
-  settings: { maxConcurrentStreams: 250 },
+  allowHTTP1: true,
+  settings: { maxConcurrentStreams: 250, initialWindowSize: 1 << 20 },
 });
-server.on('stream', (stream) => {
+// HTTP/2 below the compatible API, which would cost as much as some of the proxies.
+server.on('stream', (stream, { ':path': path = '' }) => {
   stream.on('error', () => {});
-  stream.respond(headers);
-  stream.end(body);
+  const { bytes, watch } = asked(path);
+  if (watch) {
+    stream.respond([':status', '200', ...json]);
+    addWatch(stream);
+  } else if (bytes > 0) {
+    stream.respond([':status', '200', ...json, 'content-length', String(bytes)]);
+    send(stream, bytes);
+  } else {
+    stream.resume();
+    stream.respond(headers);
+    stream.end(small);
+  }
+});
+server.on('request', (request, response) => {
+  if (request.httpVersionMajor !== 1) return;
+  const { bytes, watch } = asked(request.url);
+  request.resume();
+  response.setHeader('content-type', 'application/json');
+  if (watch) {
+    // Any bytes at all send the head.
+    response.write('\n');
+    addWatch(response);
+  } else if (bytes > 0) {
+    response.setHeader('content-length', bytes);
+    send(response, bytes);
+  } else {
+    response.end(small);
+  }
+});
+server.on('upgrade', (request: { url: string; headers: { upgrade?: string } }, socket: Socket) => {
+  socket.on('error', () => {});
+  socket.setNoDelay(true);
+  const { upgrade = '' } = request.headers;
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`);
+  const { bytes } = asked(request.url);
+  if (bytes > 0) send(socket, bytes);
+  else socket.pipe(socket);
 });
 server.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port));
+
+function asked(path: string): { bytes: number; watch: boolean } {
+  const at = path.indexOf('?');
+  if (at === -1) return { bytes: 0, watch: false };
+  const query = new URLSearchParams(path.slice(at + 1));
+  return { bytes: Number(query.get('bytes') ?? 0), watch: query.get('watch') === 'true' };
+}
+
+/** As fast as the reader reads, and no faster. */
+function send(to: Writable, bytes: number): void {
+  let left = bytes;
+  const write = (): void => {
+    while (left > 0) {
+      const part = left < chunk.length ? chunk.subarray(0, left) : chunk;
+      left -= part.length;
+      if (!to.write(part)) {
+        to.once('drain', write);
+        return;
+      }
+    }
+    to.end();
+  };
+  write();
+}

@@ -100,7 +100,7 @@ interface Wanted {
 async function ensureBinary({ name, recipe, go }: Wanted): Promise<string> {
   const source = join(import.meta.dirname, recipe.module);
   const module = relative(join(import.meta.dirname, '..'), source)
-    .replace(/^kube\//, '')
+    .replace(/^(?:kube|\.\.)\//, '')
     .replaceAll('/', '-');
   const folder = join(cacheDirectory(), 'binaries', `${module}-${await contentKey(source, recipe, go)}`);
   const path = join(folder, name);
