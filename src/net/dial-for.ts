@@ -1,5 +1,6 @@
 import { Failure } from '../base/failure.ts';
 import { Redacted } from '../base/redacted.ts';
+import { guardLiterals } from './address-guard.ts';
 import { createConnectDial } from './dial-connect.ts';
 import type { ProxyCredentials } from './dial-connect.ts';
 import { createSocksDial } from './dial-socks.ts';
@@ -31,6 +32,11 @@ const defaultPorts: Record<string, number> = {
 export function dialFor(proxyUrl: string | undefined, options: DialForOptions = {}): Dial {
   const direct = createTcpDial(options);
   if (proxyUrl === undefined || proxyUrl === '') return direct;
+  const proxied = dialThrough(proxyUrl, direct, options);
+  return options.guard ? guardLiterals(options.guard, proxied) : proxied;
+}
+
+function dialThrough(proxyUrl: string, direct: Dial, options: DialForOptions): Dial {
   const url = URL.canParse(proxyUrl) ? new URL(proxyUrl) : undefined;
   const defaultPort = defaultPorts[url?.protocol ?? ''];
   if (!url || defaultPort === undefined || url.hostname === '')

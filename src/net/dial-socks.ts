@@ -4,6 +4,7 @@ import { Failure } from '../base/failure.ts';
 import type { Redacted } from '../base/redacted.ts';
 import type { ProxyCredentials } from './dial-connect.ts';
 import type { Address, Dial } from './dial.ts';
+import { ipv6Bytes } from './ipv6-bytes.ts';
 import { hostPort } from './node-errors.ts';
 import { readReply } from './reply-reader.ts';
 import type { ReplyEnd } from './reply-reader.ts';
@@ -123,14 +124,4 @@ function connectRequest({ host, port }: Address, prefix: string): Buffer {
 
 function ipv4Bytes(host: string): number[] {
   return host.split('.').map(Number);
-}
-
-function ipv6Bytes(host: string): Buffer {
-  // The URL parser writes any form, also one with an embedded IPv4 address, as eight groups with one gap.
-  const plain = new URL(`http://[${host.split('%')[0] ?? ''}]`).hostname.slice(1, -1);
-  const [before = '', after] = plain.split('::');
-  const left = before === '' ? [] : before.split(':');
-  const right = after === undefined || after === '' ? [] : after.split(':');
-  const gap = Array.from({ length: 8 - left.length - right.length }, () => '0');
-  return Buffer.from([...left, ...gap, ...right].map((group) => group.padStart(4, '0')).join(''), 'hex');
 }

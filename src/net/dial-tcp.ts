@@ -1,6 +1,8 @@
 import { connect } from 'node:net';
 import type { LookupFunction, Socket } from 'node:net';
 import { Failure } from '../base/failure.ts';
+import { guardLiterals, guardedLookup } from './address-guard.ts';
+import type { AddressGuard } from './address-guard.ts';
 import type { Address, Dial } from './dial.ts';
 import { abortFailure, dialFailure, hostPort } from './node-errors.ts';
 
@@ -9,10 +11,15 @@ export interface TcpDialOptions {
   readonly timeoutMs?: number;
   /** Resolves names: Node's own unless said. */
   readonly lookup?: LookupFunction;
+  /** Addresses that it denies are not connected to, whatever name leads there; default: all are allowed. */
+  readonly guard?: AddressGuard | undefined;
 }
 
 /** Direct TCP: no Nagle, keep-alive probes, the address families raced as Node does (RFC 8305). */
-export function createTcpDial(options: TcpDialOptions = {}): Dial {
+export function createTcpDial({ guard, ...rest }: TcpDialOptions = {}): Dial {
+  if (guard)
+    return guardLiterals(guard, createTcpDial({ ...rest, lookup: guardedLookup(guard, rest.lookup) }));
+  const options = rest;
   return (address, signal) =>
     new Promise((resolve, reject) => {
       if (signal.aborted) {
@@ -51,7 +58,7 @@ function openSocket({ address, signal, options, resolve, reject }: Attempt): voi
     socket.destroy();
     reject(failure);
   };
-  const onError = (error: Error) => fail(dialFailure(error, address));
+  const onError = (error: Error) => fail(error instanceof Failure ? error : dialFailure(error, address));
   const onAbort = () => fail(abortFailure(signal));
   const timer = setTimeout(() => {
     fail(new Failure('timeout', `dial tcp ${hostPort(address)}: i/o timeout`));
