@@ -32,6 +32,7 @@ const ownLines = new Set([
     'sec-websocket-version',
     'sec-websocket-protocol',
   ],
+  'x-cluster-gateway-hops',
   // What the hub says of the way.
   ...['x-forwarded-host', 'x-forwarded-uri', 'x-forwarded-proto'],
 ]);

@@ -27,9 +27,12 @@ export interface Authorizer {
 export class AccessDenied extends StatusError {
   /** The hub's reason, for people; it may be empty. */
   readonly reason: string;
-  constructor(message: string, { details, reason }: { details: StatusDetails; reason: string }) {
-    super('Forbidden', message, { details });
+  /** The message without the reason. */
+  readonly statement: string;
+  constructor(statement: string, { details, reason }: { details: StatusDetails; reason: string }) {
+    super('Forbidden', reason ? `${statement}: ${reason}` : statement, { details });
     this.reason = reason;
+    this.statement = statement;
   }
 }
 
@@ -89,13 +92,12 @@ export function attributesOf(info: RequestInfo): AccessAttributes {
 
 /** The text of apiserver's responsewriters/errors.go, which people and programs search for. */
 function forbidden({ user, attributes }: AccessRequest, reason: string): AccessDenied {
-  const because = reason ? `: ${reason}` : '';
   if (attributes.type === 'non-resource') {
     const { verb, path } = attributes.nonResource;
-    return new AccessDenied(
-      `forbidden: User ${quote(user.name)} cannot ${verb} path ${quote(path)}${because}`,
-      { details: {}, reason },
-    );
+    return new AccessDenied(`forbidden: User ${quote(user.name)} cannot ${verb} path ${quote(path)}`, {
+      details: {},
+      reason,
+    });
   }
   const { verb, group, resource, subresource, namespace, name } = attributes.resource;
   const kind = subresource ? `${resource}/${subresource}` : resource;
@@ -103,7 +105,7 @@ function forbidden({ user, attributes }: AccessRequest, reason: string): AccessD
   const where = namespace ? `in the namespace ${quote(namespace)}` : 'at the cluster scope';
   const named = name ? `${subject} ${quote(name)}` : subject;
   return new AccessDenied(
-    `${named} is forbidden: User ${quote(user.name)} cannot ${verb} resource ${quote(kind)} in API group ${quote(group)} ${where}${because}`,
+    `${named} is forbidden: User ${quote(user.name)} cannot ${verb} resource ${quote(kind)} in API group ${quote(group)} ${where}`,
     { details: { ...(name ? { name } : {}), ...(group ? { group } : {}), kind: resource }, reason },
   );
 }

@@ -1,5 +1,6 @@
 import { present, text } from './flag.ts';
 import type { Flag } from './flag.ts';
+import { parseAddressRules } from './address-rules.ts';
 import { parseBoolean, parseFeatureGates, parseList } from './go-values.ts';
 import { hubFlags } from './hub-flags.ts';
 import { observabilityFlags } from './observability-flags.ts';
@@ -28,6 +29,28 @@ export const gatewayFlags = {
     parse: parseList,
     joinedBy: ',',
     help: 'Commands that Secrets of type Dynamic may run: names or absolute paths, as they are written there; empty: none; * for any.',
+  },
+  'authorize-proxy-subpath': {
+    group: 'Gateway',
+    value: 'bool',
+    default: 'false',
+    parse: parseBoolean,
+    help: 'Callers need the right to what they do inside a cluster, too: the hub is asked for it, as if it were their request.',
+  },
+  'require-create-for-upgrade': {
+    group: 'Gateway',
+    value: 'bool',
+    default: 'false',
+    parse: parseBoolean,
+    help: 'Upgrades (exec, attach and port-forward over WebSocket are GETs) need the verb create on clustergateways/proxy, too.',
+  },
+  'deny-endpoint-addresses': {
+    group: 'Gateway',
+    value: 'networks',
+    default: '',
+    parse: parseAddressRules,
+    joinedBy: ',',
+    help: 'Endpoints and proxies of clusters must not be at, or resolve to, any of these: loopback, link-local, private, addresses, CIDRs.',
   },
   'user-agent': {
     group: 'Gateway',
@@ -65,7 +88,6 @@ export const notImplemented = new Set([
   'proxy-ca-cert',
   'proxy-cert',
   'proxy-key',
-  'authorize-proxy-subpath',
   'cluster-gateway-proxy-config',
   'standalone-debug-mode',
   'permit-port-sharing',

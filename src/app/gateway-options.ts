@@ -38,6 +38,11 @@ export interface GatewayOptions {
   readonly secretNamespace: string;
   readonly requireClusterCa: boolean;
   readonly execPluginAllowlist: readonly string[];
+  /** Callers need the right to the path inside the cluster, too. */
+  readonly authorizeProxySubpath: boolean;
+  readonly requireCreateForUpgrade: boolean;
+  /** Rules of `denyAddresses`; empty: none are denied. */
+  readonly deniedEndpointAddresses: readonly string[];
   readonly userAgent: string;
   readonly featureGates: ReadonlyMap<string, boolean>;
   readonly inFlight: InFlightLimits;

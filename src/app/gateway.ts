@@ -35,6 +35,7 @@ import type { HubClient } from '../hub/client.ts';
 import { loadHubConfig } from '../hub/kubeconfig.ts';
 import { createAccessReviewer } from '../hub/subject-access-review.ts';
 import { createClusterProxy } from '../proxy/cluster-proxy.ts';
+import { createInnerAuthorization } from '../proxy/inner-authorization.ts';
 import { createClusterTransports } from '../proxy/cluster-transports.ts';
 import type { ClusterTransports } from '../proxy/cluster-transports.ts';
 import { createGatewayAuthentication } from './authentication.ts';
@@ -164,7 +165,9 @@ function composeClusters({ options, log, scope, metrics }: Base, client: HubClie
   const credentials = scope.own(
     createCredentialResolver({ log, onPluginRun: createExecPluginMetric(metrics) }),
   );
-  const transports = scope.own(createClusterTransports(createDirectTransports()));
+  const transports = scope.own(
+    createClusterTransports(createDirectTransports(options.deniedEndpointAddresses)),
+  );
   scope.onEnd(
     registry.subscribe((change) => {
       if (change.type !== 'changed') return;
@@ -197,16 +200,19 @@ async function composeServer(base: Base, parts: ServerParts): Promise<(exchange:
       version: buildVersion().gitVersion,
     }),
   );
+  const authorizer = composeAuthorizer(base, parts);
   return createApiServer({
     authenticate: createAuthenticator({
       methods: authentication.methods,
       allowAnonymous: true,
       onRejected: (reasons) => log.debug({ reasons }, 'a request was not authenticated'),
     }),
-    authorizer: composeAuthorizer(base, parts),
+    authorizer,
     audit: base.audit,
     resources,
-    engines: new Map([[`${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`, composeProxy(base, parts)]]),
+    engines: new Map([
+      [`${GROUP}/${VERSION}/${CLUSTER_GATEWAYS}/proxy`, composeProxy(base, parts, authorizer)],
+    ]),
     served: namesOf(offered),
     probes: createProbes({ live: [], ready: readyChecks(base, parts) }),
     inFlight: base.inFlight,
@@ -234,12 +240,21 @@ function composeAuthorizer({ options, metrics }: Base, { clients, delegation }: 
   return createAuthorizer({ reviewer, alwaysAllowPaths: options.alwaysAllowPaths });
 }
 
-function composeProxy({ metrics, streams }: Base, { authentication, clusters }: ServerParts): ConnectEngine {
+function composeProxy(base: Base, parts: ServerParts, authorizer: Authorizer): ConnectEngine {
+  const { options, metrics, streams } = base;
+  const { authentication, clusters } = parts;
+  const resource = { group: GROUP, resource: CLUSTER_GATEWAYS };
   const gatewayMetrics = createGatewayMetrics(metrics, clusters.registry, clusters.transports);
   createCredentialMetrics(metrics, clusters);
   return createClusterProxy({
     prefix: CLUSTER_GATEWAYS_PATH,
-    resource: { group: GROUP, resource: CLUSTER_GATEWAYS },
+    resource,
+    authorizeInner: createInnerAuthorization({
+      authorizer,
+      resource,
+      authorizeSubpath: options.authorizeProxySubpath,
+      requireCreateForUpgrade: options.requireCreateForUpgrade,
+    }),
     ...clusters,
     identityHeaders: authentication.identityHeaders,
     streams,

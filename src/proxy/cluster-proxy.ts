@@ -19,6 +19,8 @@ import type { ClusterTransports } from './cluster-transports.ts';
 import { forward } from './forward.ts';
 import { forwardedFor, requestHeaders } from './headers.ts';
 import type { IdentityHeaders } from './headers.ts';
+import { nextHop } from './hop-count.ts';
+import type { InnerAuthorization } from './inner-authorization.ts';
 import { parseProxyTarget } from './target.ts';
 import type { ProxyTarget } from './target.ts';
 import type { StreamEnds } from './stream-end.ts';
@@ -33,6 +35,8 @@ export interface ClusterProxyOptions {
   readonly transports: ClusterTransports;
   /** Read for each request: the hub may change them while we run. */
   readonly identityHeaders: () => IdentityHeaders;
+  /** Further checks of what a caller may do; default: the right to the proxy is enough. */
+  readonly authorizeInner?: InnerAuthorization | undefined;
   readonly observe?: (cluster: string, code: number) => void;
   /** Told of every stream that has no end of its own. */
   readonly streams?: StreamEnds;
@@ -88,6 +92,8 @@ interface ProxiedRequest {
 
 async function carry(request: ProxiedRequest, options: ClusterProxyOptions): Promise<void> {
   const name = request.target.cluster;
+  const allowed = authorizeInner(request, options);
+  if (allowed) await allowed;
   const cluster = await findCluster(name, request.exchange.signal, options);
   try {
     const code = await send(request, cluster, options);
@@ -98,6 +104,12 @@ async function carry(request: ProxiedRequest, options: ClusterProxyOptions): Pro
     options.observe?.(name, callerWentAway(request.exchange) ? 499 : failure.status.code);
     throw failure;
   }
+}
+
+function authorizeInner({ exchange, admitted, target }: ProxiedRequest, options: ClusterProxyOptions) {
+  const { method, isUpgrade, signal } = exchange;
+  const { user, info } = admitted;
+  return options.authorizeInner?.({ user, info, method, target, isUpgrade, signal });
 }
 
 /** Says which cluster it was. */
@@ -153,6 +165,7 @@ async function send(
       authorization: credential.authorization?.reveal(),
       auditId: admitted.auditId,
       forwardedFor: forwardedFor(before, exchange.connection.remoteAddress),
+      hops: nextHop(exchange.headers, target.cluster),
     }),
     longRunning,
   };

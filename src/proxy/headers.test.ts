@@ -6,8 +6,18 @@ const options = {
   authorization: 'Bearer ours',
   auditId: 'id-1',
   forwardedFor: '127.0.0.1',
+  hops: '2',
 };
-const ours = ['x-forwarded-for', '127.0.0.1', 'audit-id', 'id-1', 'authorization', 'Bearer ours'];
+const ours = [
+  'x-forwarded-for',
+  '127.0.0.1',
+  'audit-id',
+  'id-1',
+  'x-cluster-gateway-hops',
+  '2',
+  'authorization',
+  'Bearer ours',
+];
 
 describe('request headers', () => {
   test('pass in order, with duplicates and the case they came in', () => {
@@ -43,6 +53,7 @@ describe('request headers', () => {
     'X-Forwarded-For',
     'http2-settings',
     'audit-id',
+    'X-Cluster-Gateway-Hops',
   ])('%s does not reach the cluster', (name) => {
     expect(requestHeaders([name, 'evil', 'x', 'y'], options)).toEqual(['x', 'y', ...ours]);
   });
@@ -77,7 +88,7 @@ describe('request headers', () => {
   test('without a credential there is no Authorization', () => {
     expect(
       requestHeaders(['authorization', 'Bearer theirs'], { ...options, authorization: undefined }),
-    ).toEqual(ours.slice(0, 4));
+    ).toEqual(ours.slice(0, 6));
   });
 });
 

@@ -1,5 +1,6 @@
 import { headerTokens } from '../base/header-lines.ts';
 import type { HeaderLines } from '../base/header-lines.ts';
+import { HOPS_HEADER } from './hop-count.ts';
 
 /** Of one connection only (RFC 9110 7.6.1), with their older kin. */
 const hopByHop = new Set([
@@ -30,6 +31,7 @@ const neverSent = new Set([
   'x-forwarded-port',
   'x-forwarded-uri',
   'x-forwarded-server',
+  HOPS_HEADER,
 ]);
 
 const neverSentPrefixes = ['x-remote-', 'impersonate-'];
@@ -47,6 +49,8 @@ export interface RequestHeaderOptions {
   readonly authorization: string | undefined;
   readonly auditId: string;
   readonly forwardedFor: string;
+  /** Of {@link HOPS_HEADER}. */
+  readonly hops: string;
 }
 
 /**
@@ -71,7 +75,7 @@ export function requestHeaders(lines: HeaderLines, options: RequestHeaderOptions
     }
     kept.push(line, lines[i + 1] ?? '');
   }
-  kept.push('x-forwarded-for', options.forwardedFor, 'audit-id', options.auditId);
+  kept.push('x-forwarded-for', options.forwardedFor, 'audit-id', options.auditId, HOPS_HEADER, options.hops);
   if (authorization !== undefined) kept.push('authorization', authorization);
   return kept;
 }
