@@ -41,9 +41,8 @@ export function denyAddresses(rules: readonly string[]): AddressGuard {
       const version = isIP(address);
       if (version === 0) return false;
       if (version === 4) return !denied.check(address);
-      const plain = address.split('%')[0] ?? '';
-      const inner = embeddedIpv4(plain);
-      return !denied.check(plain, 'ipv6') && (inner === undefined || !denied.check(inner));
+      const inner = embeddedIpv4(address);
+      return !denied.check(address, 'ipv6') && (inner === undefined || !denied.check(inner));
     },
   };
 }

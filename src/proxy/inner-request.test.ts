@@ -163,6 +163,8 @@ describe('what servers may read in two ways is refused', () => {
     ['an encoded backslash', '/api/v1/namespaces/n/pods/a%5Cb'],
     ['an encoded percent sign', '/api/v1/namespaces/n/pods/a%252Fb'],
     ['an encoded slash in a legacy watch', '/api/v1/watch%2Fpods'],
+    ['dots before a semicolon', '/openapi/..;/api/v1/secrets'],
+    ['a dot before an encoded semicolon', '/openapi/.%3Bx/api'],
     ['a legacy watch of nothing', '/api/v1/watch'],
     ['a legacy proxy to nothing', '/api/v1/proxy/'],
     ['a bad escape in the path', '/api/v1/pods/%zz'],

@@ -19,6 +19,9 @@ export function innerRequestInfo(
   refuseUnclearQuery(query);
   const info = requestInfo(method, path + query);
   refuseEncodedSeparators(path, info);
+  // Java's servers cut what follows the semicolon, and find a dot segment.
+  if (info.path.includes(';') && dotsBeforeSemicolon.test(info.path))
+    throw badRequest('the proxied path must not have dot segments');
   return info;
 }
 
@@ -45,16 +48,15 @@ function refuseUnclearParameter(name: string, parameters: QueryParameters): void
  * is one of these for whoever decodes twice. No name in Kubernetes has either. Behind the subresource the path is
  * somebody else's, and nothing is read from it.
  */
-function refuseEncodedSeparators(
-  path: string,
-  { isResourceRequest, path: decoded, parts }: RequestInfo,
-): void {
+function refuseEncodedSeparators(path: string, { path: decoded, parts }: RequestInfo): void {
   if (!encodedSeparator.test(path)) return;
-  const unread = isResourceRequest ? Math.max(0, parts.length - 3) : 0;
+  const unread = Math.max(0, parts.length - 3);
   const read = path.split('/').slice(0, segmentCount(decoded) - unread + 1);
   if (read.some((segment) => encodedSeparator.test(segment)))
     throw badRequest('the proxied path must not have encoded slashes or percent signs');
 }
+
+const dotsBeforeSemicolon = /(?:^|[/\\])\.{1,2};/;
 
 const encodedSeparator = /%(?:2f|25|5c)/i;
 
