@@ -29,6 +29,7 @@ const packagePlaces: Record<string, readonly string[]> = {
   'node-forge': ['pki'],
   '@peculiar/x509': ['pki'],
   pino: ['app', 'cli'],
+  re2js: ['clusters'],
   commander: ['app', 'cli'],
 };
 

@@ -1,4 +1,5 @@
 import type { Redacted } from '../base/redacted.ts';
+import type { IdentityRules } from './identity-rules.ts';
 import type { Validity } from './validity.ts';
 
 export const CREDENTIAL_TYPE_LABEL = 'cluster.core.oam.dev/cluster-credential-type';
@@ -92,6 +93,8 @@ export interface Cluster extends ClusterFacts {
   readonly credential: Credential;
   /** Of endpoint and TLS material only: a new label, health note or token keeps the connections. */
   readonly accessFingerprint: string;
+  /** The cluster's own rules of who callers are there; undefined where it has none. */
+  readonly identityRules?: IdentityRules;
 }
 
 /** A Secret that says it is a cluster, but cannot be used as one: shown with its reason, answers 503. */

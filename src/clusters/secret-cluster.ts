@@ -20,6 +20,8 @@ import type {
   ServerTrust,
 } from './cluster.ts';
 import { execPluginProblem } from './exec-plugin-policy.ts';
+import { readIdentityRules } from './identity-document.ts';
+import { IDENTITY_RULES_ANNOTATION } from './identity-rules.ts';
 import type { Secret } from './secret.ts';
 import { checkKeyPair, validityOfCertificate, validityOfToken } from './validity.ts';
 
@@ -49,12 +51,14 @@ export function clusterFromSecret(secret: Secret, options: SecretClusterOptions)
     checkName(facts.name);
     const endpoint = endpointOf(secret, facts, options);
     const credential = credentialOf(secret, facts, options);
+    const rules = secret.metadata.annotations?.[IDENTITY_RULES_ANNOTATION];
     return {
       type: 'accepted',
       ...facts,
       endpoint,
       credential,
       accessFingerprint: fingerprint(endpoint, credential),
+      ...(rules === undefined ? {} : { identityRules: readIdentityRules(rules, facts.name) }),
     };
   } catch (error) {
     const reason = error instanceof Rejection ? error.reason : 'InvalidSecret';

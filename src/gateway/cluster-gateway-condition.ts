@@ -1,6 +1,6 @@
 /** One aspect of a cluster's state. */
 export interface ClusterGatewayCondition {
-  readonly type: 'Accepted' | 'ServerVerified' | 'CredentialValid';
+  readonly type: 'Accepted' | 'ServerVerified' | 'CredentialValid' | 'IdentityRules';
   readonly status: 'True' | 'False';
   /** CamelCase. */
   readonly reason: string;

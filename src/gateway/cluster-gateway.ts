@@ -2,6 +2,7 @@ import type { ClusterRecord } from '../clusters/cluster.ts';
 import type { KubeObject } from '../kube/object-meta.ts';
 import { GROUP, VERSION } from './api-group.ts';
 import type { ClusterGatewayCondition } from './cluster-gateway-condition.ts';
+import { identityConditionOf } from './identity-condition.ts';
 import { credentialConditionOf, serverConditionOf } from './validity-conditions.ts';
 
 /** A registered cluster as the API shows it. Credentials, proxy URLs and plugin configurations are never in it. */
@@ -88,5 +89,11 @@ function conditionsOf(record: ClusterRecord, now: number): ClusterGatewayConditi
   const accepted = acceptedConditionOf(record);
   if (record.type === 'rejected') return [accepted];
   const credential = credentialConditionOf(record, now);
-  return [accepted, serverConditionOf(record, now), ...(credential ? [credential] : [])];
+  const identity = identityConditionOf(record);
+  return [
+    accepted,
+    serverConditionOf(record, now),
+    ...(credential ? [credential] : []),
+    ...(identity ? [identity] : []),
+  ];
 }
