@@ -20,6 +20,7 @@ import { type Stage, startStage } from './stage.ts';
 import { formatRow, type RowResult } from './table.ts';
 
 const run = promisify(execFile);
+const measureSeconds = 180;
 
 await main(readArguments(process.argv.slice(2)));
 
@@ -96,7 +97,7 @@ async function runRow(row: Row, { stage, options, prepared }: RowRun): Promise<R
       // Anew for each round: the Go gateway slows down as it leaks.
       const peer = await startPeer(stage, { name, prepared: peerOf });
       try {
-        return await row.measure({ stage, peer, quick: options.quick });
+        return await within(measureSeconds, row.measure({ stage, peer, quick: options.quick }));
       } finally {
         await peer.stop();
       }
@@ -104,6 +105,14 @@ async function runRow(row: Row, { stage, options, prepared }: RowRun): Promise<R
     progress: (name, round) => process.stderr.write(`row ${number}, round ${round + 1}: ${name}\n`),
   });
   return { number, title, metrics, peers: results };
+}
+
+/** A peer that hangs shall fail alone. */
+function within<T>(seconds: number, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no result within ${seconds} s`)), seconds * 1000);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }
 
 function describe(

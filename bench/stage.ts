@@ -55,7 +55,10 @@ export async function startStage(options: StageOptions): Promise<Stage> {
     const { directory } = world;
     const certificates = await issueCertificates(directory);
     const target = await startTarget(certificates);
-    await registerCluster(world, cluster, targetOptions(world, target));
+    await registerCluster(world, cluster, {
+      ...{ cluster: world.b, credential: 'ServiceAccountToken', caPem: target.caPem },
+      endpoint: `https://127.0.0.1:${target.port}`,
+    });
     return {
       ...{ world, directory, cluster, target, namespace },
       // An administrator's, so that no gateway is measured while it retries what it may not do.
@@ -73,15 +76,6 @@ export async function startStage(options: StageOptions): Promise<Stage> {
     await world.stop();
     throw error;
   }
-}
-
-/** How a cluster is registered that leads to the target. */
-export function targetOptions(
-  { b }: KubeWorld,
-  { port, caPem }: Target,
-): Parameters<typeof registerCluster>[2] {
-  const endpoint = `https://127.0.0.1:${port}`;
-  return { cluster: b, credential: 'ServiceAccountToken', endpoint, caPem };
 }
 
 interface Certificates {

@@ -40,9 +40,12 @@ server.on('stream', (stream, { ':path': path = '' }) => {
     stream.respond([':status', '200', ...json, 'content-length', String(bytes)]);
     send(stream, bytes);
   } else {
-    stream.resume();
-    stream.respond(headers);
-    stream.end(small);
+    // After the whole body: an answer before it would let a proxy drop the rest.
+    stream.resume().once('end', () => {
+      if (stream.destroyed) return;
+      stream.respond(headers);
+      stream.end(small);
+    });
   }
 });
 server.on('request', (request, response) => {
@@ -58,7 +61,7 @@ server.on('request', (request, response) => {
     response.setHeader('content-length', bytes);
     send(response, bytes);
   } else {
-    response.end(small);
+    request.once('end', () => response.end(small));
   }
 });
 server.on('upgrade', (request: { url: string; headers: { upgrade?: string } }, socket: Socket) => {
