@@ -28,7 +28,9 @@ test('a report of h2load is read', () => {
 });
 
 test.each([
-  { codes: 'status codes: 9999 2xx, 0 3xx, 1 4xx, 0 5xx' },
+  { codes: 'status codes: 9999 2xx, 0 3xx, 0 4xx, 0 5xx' },
+  { codes: 'status codes: 10000 2xx, 0 3xx, 1 4xx, 0 5xx' },
+  { codes: 'status codes: 10000 2xx, 0 3xx, 0 4xx, 1 5xx' },
   {
     requests:
       'requests: 10000 total, 10000 started, 10000 done, 9999 succeeded, 1 failed, 0 errored, 0 timeout',

@@ -23,5 +23,6 @@ test('a ratio is that of rounds, not that of medians', () => {
   // Round by round twice as much; the medians would say 3.
   expect(ratioOf([2, 60, 6], [1, 30, 3])).toEqual({ median: 2, least: 2, most: 2 });
   expect(ratioOf([2, undefined, 6, 8], [1, 5, undefined, 2])).toEqual({ median: 3, least: 2, most: 4 });
-  expect(ratioOf([1], [0]).median).toBeNaN();
+  expect(ratioOf([1, 4], [0, 2])).toEqual({ median: 2, least: 2, most: 2 });
+  expect(ratioOf([1], [undefined]).median).toBeNaN();
 });

@@ -13,6 +13,8 @@ test('a watch gets an event that says when it was sent', async () => {
   expect(sent).toBeLessThanOrEqual(process.hrtime.bigint());
   expect(JSON.parse(part.toString())).toMatchObject({ type: 'MODIFIED' });
   expect(sentAt(Buffer.concat([part, part.subarray(0, 5)]))).toBe(sent);
+  const earlier = Buffer.from('{"type":"MODIFIED","object":{"sent":"5"}}\n');
+  expect(sentAt(Buffer.concat([earlier, part]))).toBe(sent);
   watch.destroy();
 });
 
