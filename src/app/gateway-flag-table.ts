@@ -3,6 +3,7 @@ import type { Flag } from './flag.ts';
 import { parseAddressRules } from './address-rules.ts';
 import { parseBoolean, parseFeatureGates, parseList } from './go-values.ts';
 import { hubFlags } from './hub-flags.ts';
+import { identityFlags } from './identity-flags.ts';
 import { observabilityFlags } from './observability-flags.ts';
 import { servingFlags } from './serving-flags.ts';
 
@@ -65,7 +66,7 @@ export const gatewayFlags = {
     default: '',
     parse: parseFeatureGates,
     joinedBy: ',',
-    help: 'HealthinessCheck (default false): show the health that is noted in the annotations of Secrets, and serve clustergateways/health to note it. Gates that are not known are ignored with a warning.',
+    help: 'HealthinessCheck (default false): show the health that is noted in the annotations of Secrets, and serve clustergateways/health to note it. ClientIdentityPenetration (default false): callers are impersonated at the clusters, as ?impersonate=true asks for one request. Gates that are not known are ignored with a warning.',
   },
   'virtual-clutser-with-control-plane': {
     group: 'Gateway',
@@ -75,6 +76,7 @@ export const gatewayFlags = {
     hidden: true,
     help: 'Accepted for the Go gateway’s manifests, which spell it so.',
   },
+  ...identityFlags,
   ...servingFlags,
   ...hubFlags,
   ...observabilityFlags,
@@ -88,7 +90,6 @@ export const notImplemented = new Set([
   'proxy-ca-cert',
   'proxy-cert',
   'proxy-key',
-  'cluster-gateway-proxy-config',
   'standalone-debug-mode',
   'permit-port-sharing',
   'permit-address-sharing',

@@ -67,6 +67,23 @@ describe('defaults', () => {
       authorizeProxySubpath: false,
       requireCreateForUpgrade: false,
       deniedEndpointAddresses: [],
+      identity: {
+        rulesFile: undefined,
+        deniedUsers: [
+          'system:admin',
+          'system:aggregator',
+          'system:apiserver',
+          'system:bootstrap:*',
+          'system:cloud-controller-manager',
+          'system:kube-*',
+          'system:node:*',
+          'system:serviceaccount:kube-system:*',
+          'system:volume-scheduler',
+        ],
+        droppedGroups: ['system:*', 'kubeadm:cluster-admins'],
+        droppedExtras: ['authentication.kubernetes.io/*'],
+        sendUid: true,
+      },
       userAgent: 'cluster-gateway',
       featureGates: new Map(),
       inFlight: { readOnly: 400, mutating: 200, longRunning: 10_000 },
@@ -214,14 +231,11 @@ describe('feature gates', () => {
       'Foo',
     ]);
     expect(gates('')).toEqual([]);
+    expect(gates('ClientIdentityPenetration=true')).toHaveLength(1);
     expect(gates('SecretCache=true,OCMClusterCache=false')).toHaveLength(2);
   });
 
   test.each([
-    [
-      'ClientIdentityPenetration=true',
-      '--feature-gates: ClientIdentityPenetration=true is not implemented by this version',
-    ],
     ['SecretCache=false', '--feature-gates: SecretCache=false is not implemented by this version'],
     [
       'HealthinessCheck',

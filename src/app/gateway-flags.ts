@@ -122,7 +122,7 @@ export function unknownGates({ featureGates }: Pick<GatewayOptions, 'featureGate
 const knownGates = new Map([
   ['HealthinessCheck', [true, false]],
   ['SecretCache', [true]],
-  ['ClientIdentityPenetration', [false]],
+  ['ClientIdentityPenetration', [true, false]],
   ['OCMClusterCache', [true, false]],
 ]);
 
@@ -153,6 +153,13 @@ function optionsFrom(flags: Parsed): GatewayOptions {
     authorizeProxySubpath: present(flags['authorize-proxy-subpath']),
     requireCreateForUpgrade: present(flags['require-create-for-upgrade']),
     deniedEndpointAddresses: flags['deny-endpoint-addresses'] ?? [],
+    identity: {
+      rulesFile: flags['cluster-gateway-proxy-config'],
+      deniedUsers: flags['impersonation-denied-users'] ?? [],
+      droppedGroups: flags['impersonation-dropped-groups'] ?? [],
+      droppedExtras: flags['impersonation-dropped-extras'] ?? [],
+      sendUid: present(flags['impersonation-uid']),
+    },
     userAgent: present(flags['user-agent']),
     featureGates,
     inFlightShare: present(flags['max-inflight-share-per-user']) / 100,

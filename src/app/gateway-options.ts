@@ -1,5 +1,6 @@
 import type { SniCertificateFiles } from './go-values.ts';
 import type { InFlightLimits } from '../apiserver/in-flight.ts';
+import type { ImpersonationLimits } from '../proxy/impersonation-lines.ts';
 
 /** Everything that can be set for the gateway, complete and checked. Durations are milliseconds. */
 export interface GatewayOptions {
@@ -43,6 +44,10 @@ export interface GatewayOptions {
   readonly requireCreateForUpgrade: boolean;
   /** Rules of `denyAddresses`; empty: none are denied. */
   readonly deniedEndpointAddresses: readonly string[];
+  readonly identity: ImpersonationLimits & {
+    /** A ClusterGatewayProxyConfiguration for all clusters. */
+    readonly rulesFile: string | undefined;
+  };
   readonly userAgent: string;
   readonly featureGates: ReadonlyMap<string, boolean>;
   readonly inFlight: InFlightLimits;

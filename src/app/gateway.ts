@@ -34,6 +34,7 @@ import { createHubClient } from '../hub/client.ts';
 import type { HubClient } from '../hub/client.ts';
 import { loadHubConfig } from '../hub/kubeconfig.ts';
 import { createAccessReviewer } from '../hub/subject-access-review.ts';
+import type { CallerIdentity } from '../proxy/caller-identity.ts';
 import { createClusterProxy } from '../proxy/cluster-proxy.ts';
 import { createInnerAuthorization } from '../proxy/inner-authorization.ts';
 import { createClusterTransports } from '../proxy/cluster-transports.ts';
@@ -44,6 +45,7 @@ import { createDirectTransports } from './direct-transports.ts';
 import { createGatewayAudit } from './gateway-audit.ts';
 import type { GatewayAudit } from './gateway-audit.ts';
 import type { GatewayOptions } from './gateway-options.ts';
+import { createGatewayIdentity } from './identity-configuration.ts';
 import { createGatewayResources, namesOf } from './gateway-resources.ts';
 import { createServingCertificates } from './serving-certificate.ts';
 import { buildVersion } from './version.ts';
@@ -112,7 +114,9 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
     log,
   });
   const clusters = composeClusters(base, clients.core);
-  const handle = await composeServer(base, { clients, delegation, authentication, clusters });
+  const callerIdentity = await createGatewayIdentity(base);
+  const parts = { clients, delegation, authentication, clusters, callerIdentity };
+  const handle = await composeServer(base, parts);
   const listener = await listen({
     host: options.bindAddress,
     port: options.securePort,
@@ -183,6 +187,7 @@ interface ServerParts {
   readonly delegation: DelegationMetrics;
   readonly authentication: GatewayAuthentication;
   readonly clusters: Clusters;
+  readonly callerIdentity: CallerIdentity;
 }
 
 async function composeServer(base: Base, parts: ServerParts): Promise<(exchange: Exchange) => void> {
@@ -242,7 +247,7 @@ function composeAuthorizer({ options, metrics }: Base, { clients, delegation }: 
 
 function composeProxy(base: Base, parts: ServerParts, authorizer: Authorizer): ConnectEngine {
   const { options, metrics, streams } = base;
-  const { authentication, clusters } = parts;
+  const { authentication, clusters, callerIdentity } = parts;
   const resource = { group: GROUP, resource: CLUSTER_GATEWAYS };
   const gatewayMetrics = createGatewayMetrics(metrics, clusters.registry, clusters.transports);
   createCredentialMetrics(metrics, clusters);
@@ -257,6 +262,7 @@ function composeProxy(base: Base, parts: ServerParts, authorizer: Authorizer): C
     }),
     ...clusters,
     identityHeaders: authentication.identityHeaders,
+    callerIdentity,
     streams,
     observe: (cluster, code) => gatewayMetrics.observe(cluster, code),
   });

@@ -13,6 +13,7 @@ import { requestInfo } from '../kube/request-info.ts';
 import type { RequestInfo } from '../kube/request-info.ts';
 import { StatusError, notFound } from '../kube/status.ts';
 import type { ResourceName } from '../kube/status.ts';
+import type { CallerIdentity } from './caller-identity.ts';
 import { CarriedDeadline } from './carried-deadline.ts';
 import type { CarriedBound } from './carried-deadline.ts';
 import type { ClusterTransports } from './cluster-transports.ts';
@@ -35,6 +36,7 @@ export interface ClusterProxyOptions {
   readonly transports: ClusterTransports;
   /** Read for each request: the hub may change them while we run. */
   readonly identityHeaders: () => IdentityHeaders;
+  readonly callerIdentity: CallerIdentity;
   /** Further checks of what a caller may do; default: the right to the proxy is enough. */
   readonly authorizeInner?: InnerAuthorization | undefined;
   readonly observe?: (cluster: string, code: number) => void;
@@ -147,12 +149,18 @@ async function findCluster(
   return record;
 }
 
+/** Of audit events: who the request was at the cluster. */
+const IDENTITY_ANNOTATION = 'cluster.core.oam.dev/identity-at-cluster';
+
 async function send(
   request: ProxiedRequest,
   cluster: Cluster,
   options: ClusterProxyOptions,
 ): Promise<number> {
   const { exchange, admitted, target, deadline, longRunning } = request;
+  const { user, audit } = admitted;
+  const identity = options.callerIdentity({ user, cluster, query: target.query });
+  if (identity.note !== undefined) audit?.annotate(IDENTITY_ANNOTATION, identity.note);
   const resolved = options.credentials.resolve(cluster);
   const credential = resolved instanceof Promise ? await resolved : resolved;
   const before = admitted.frontProxy ? allHeaders(exchange.headers, 'x-forwarded-for').join(', ') : undefined;
@@ -166,6 +174,7 @@ async function send(
       auditId: admitted.auditId,
       forwardedFor: forwardedFor(before, exchange.connection.remoteAddress),
       hops: nextHop(exchange.headers, target.cluster),
+      impersonation: identity.lines,
     }),
     longRunning,
   };

@@ -7,6 +7,7 @@ const options = {
   auditId: 'id-1',
   forwardedFor: '127.0.0.1',
   hops: '2',
+  impersonation: ['impersonate-user', 'jane', 'impersonate-group', 'dev'],
 };
 const ours = [
   'x-forwarded-for',
@@ -17,6 +18,10 @@ const ours = [
   '2',
   'authorization',
   'Bearer ours',
+  'impersonate-user',
+  'jane',
+  'impersonate-group',
+  'dev',
 ];
 
 describe('request headers', () => {
@@ -88,7 +93,7 @@ describe('request headers', () => {
   test('without a credential there is no Authorization', () => {
     expect(
       requestHeaders(['authorization', 'Bearer theirs'], { ...options, authorization: undefined }),
-    ).toEqual(ours.slice(0, 6));
+    ).toEqual([...ours.slice(0, 6), ...ours.slice(8)]);
   });
 });
 

@@ -51,6 +51,8 @@ export interface RequestHeaderOptions {
   readonly forwardedFor: string;
   /** Of {@link HOPS_HEADER}. */
   readonly hops: string;
+  /** Impersonate-* lines; none: the cluster sees the gateway alone. */
+  readonly impersonation: HeaderLines;
 }
 
 /**
@@ -77,6 +79,7 @@ export function requestHeaders(lines: HeaderLines, options: RequestHeaderOptions
   }
   kept.push('x-forwarded-for', options.forwardedFor, 'audit-id', options.auditId, HOPS_HEADER, options.hops);
   if (authorization !== undefined) kept.push('authorization', authorization);
+  for (const part of options.impersonation) kept.push(part);
   return kept;
 }
 

@@ -1,6 +1,6 @@
-import { splitTarget, parseQuery } from '../kube/query.ts';
+import { splitTarget } from '../kube/query.ts';
 import type { RequestInfo } from '../kube/request-info.ts';
-import { StatusError, badRequest } from '../kube/status.ts';
+import { badRequest } from '../kube/status.ts';
 
 /** Where a proxied request goes: the cluster, and the request target below its endpoint, byte for byte as it came. */
 export interface ProxyTarget {
@@ -38,7 +38,6 @@ export function parseProxyTarget(target: string, prefix: string, info: RequestIn
   }
   const path = afterName.slice('/proxy'.length) || '/';
   refuseAmbiguousPath(path);
-  refuseImpersonationRequest(query);
   return { cluster, path, query };
 }
 
@@ -58,16 +57,5 @@ function refuseAmbiguousPath(path: string): void {
   if (decoded.includes('\0')) throw badRequest('the proxied path must not have a NUL');
   if (decoded.split(/[/\\]/).some((segment) => segment === '.' || segment === '..')) {
     throw badRequest('the proxied path must not have dot segments');
-  }
-}
-
-/**
- * `?impersonate=true` asks for the caller's own identity at the cluster. Until that is offered it is refused: running
- * the request as the gateway instead would give the caller more than was asked for.
- */
-function refuseImpersonationRequest(query: string): void {
-  if (!/impersonate|%/i.test(query)) return;
-  if (parseQuery(query.slice(1)).all('impersonate').includes('true')) {
-    throw new StatusError('Forbidden', 'impersonate=true is not offered by this gateway');
   }
 }
