@@ -1,3 +1,4 @@
+import type { KubeCluster } from '../worlds/control-plane.ts';
 import { until } from '../worlds/wait.ts';
 import { type Client, createClient } from './registration-client.ts';
 import type { GatewayWorld } from './registration-world.ts';
@@ -19,7 +20,7 @@ export const onProxy = (verbs: readonly string[]): Rule => ({
 
 /** Lets a user, or a group, do what the rules say at the hub. */
 export async function grant(
-  { kube }: GatewayWorld,
+  { kube }: { readonly kube: { readonly hub: Pick<KubeCluster, 'api'> } },
   subject: { readonly name: string; readonly kind: 'User' | 'Group' },
   rules: readonly Rule[],
 ): Promise<void> {
