@@ -87,6 +87,7 @@ const further: readonly Row[] = [
   [53, 'hub, direct', 'queries that servers read in two ways are 400, or read by all in the same way'],
   [54, 'hub, direct', 'identity that Connection names is neither lost nor gained'],
   [55, 'hub, direct', "callers' own Impersonate-* lines never reach a cluster"],
+  [57, 'hub, direct', 'a caller who is impersonated at the cluster is that user there, and nobody else'],
   [
     59,
     'hub, direct',

@@ -9,7 +9,12 @@ export interface AuditEvent {
   readonly stageTimestamp: string;
   readonly userAgent?: string;
   readonly user: { readonly username: string; readonly groups?: readonly string[] };
-  readonly impersonatedUser?: { readonly username: string };
+  readonly impersonatedUser?: {
+    readonly username: string;
+    readonly uid?: string;
+    readonly groups?: readonly string[];
+    readonly extra?: Readonly<Record<string, readonly string[]>>;
+  };
   readonly objectRef?: {
     readonly resource?: string;
     readonly subresource?: string;
