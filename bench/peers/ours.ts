@@ -19,6 +19,7 @@ export const ours: Peer = {
         command: process.execPath,
         args: [
           '--max-http-header-size=1048576',
+          '--max-semi-space-size=8',
           ...stage.nodeFlags,
           resolve(repository, 'dist/cli/main.js'),
           'apiserver',
