@@ -68,7 +68,7 @@ describe('without a rule', () => {
     ['the caller, always', {}, asJane],
     ['the caller, although it is not wanted', { query: '?impersonate=false' }, asJane],
     ['nobody', { name: 'root' }, expect.stringMatching(/^403 .*"root" must not be impersonated/)],
-    ['a user without a name', { name: '' }, expect.stringMatching(/^403 /)],
+    ['a user without a name', { name: '' }, expect.stringMatching(/^403 .*without a name/)],
     ['the gateway for anybody', { always: false, name: 'root' }, []],
   ])('%s', (_, given, found) => {
     expect(identity(given)).toEqual(found);
@@ -115,6 +115,11 @@ describe('rules', () => {
     rules = readIdentityRules(document(privileged(dev)));
     expect(find(request)).toEqual({ type: 'lines', lines: [], note: 'the gateway, by rule "p"' });
     rules = NO_IDENTITY_RULES;
+    expect(find(request).lines).toEqual(asJane);
+    // The same caller at another state of the cluster, and another caller at the same.
+    const changed = clusterWith(document(privileged(dev)));
+    expect(find({ ...request, cluster: changed }).lines).toEqual([]);
+    expect(find({ ...request, user: { name: 'jane', groups: [] } }).lines).toEqual(asJane.slice(0, 2));
     expect(find(request).lines).toEqual(asJane);
   });
 });

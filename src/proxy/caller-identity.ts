@@ -48,6 +48,7 @@ export function createCallerIdentity(options: CallerIdentityOptions): CallerIden
   const impersonate = createImpersonation(options.limits);
   // Rules go when they are read again, and what was made of them goes with them.
   const made = new WeakMap<IdentityAction, Found>();
+  const decisions = new WeakMap<UserInfo, WeakMap<Cluster, Decision>>();
   const foundByRule = ({ name, action }: MatchedRule): Found => {
     const known = made.get(action);
     if (known) return known;
@@ -57,13 +58,25 @@ export function createCallerIdentity(options: CallerIdentityOptions): CallerIden
   };
   return ({ user, cluster, query }) => {
     if (!options.always && !asksForOwnIdentity(query)) return asGateway;
-    const found = find(user, cluster);
+    const found = remembered(user, cluster);
     if (found.type === 'denied') throw forbidden(options.resource, cluster, found.reason);
     return found;
   };
 
-  function find(user: UserInfo, cluster: Cluster): Found {
-    for (const rules of [cluster.identityRules ?? NO_IDENTITY_RULES, options.rules()]) {
+  /** Groups times patterns are many steps. Users and clusters are replaced when they change, rules are compared. */
+  function remembered(user: UserInfo, cluster: Cluster): Found {
+    const rules = options.rules();
+    let byCluster = decisions.get(user);
+    if (!byCluster) decisions.set(user, (byCluster = new WeakMap()));
+    const known = byCluster.get(cluster);
+    if (known?.rules === rules) return known.found;
+    const found = find(user, cluster, rules);
+    byCluster.set(cluster, { rules, found });
+    return found;
+  }
+
+  function find(user: UserInfo, cluster: Cluster, rulesForAll: IdentityRules): Found {
+    for (const rules of [cluster.identityRules ?? NO_IDENTITY_RULES, rulesForAll]) {
       if (rules.type === 'unreadable') {
         return { type: 'denied', reason: `the identity rules cannot be read: ${rules.message}` };
       }
@@ -79,6 +92,12 @@ type MatchedRule = Pick<IdentityRule, 'name' | 'action'>;
 
 type Found =
   ({ readonly type: 'lines' } & IdentityAtCluster) | (ImpersonationLines & { readonly type: 'denied' });
+
+interface Decision {
+  /** For all clusters, as they were then. */
+  readonly rules: IdentityRules;
+  readonly found: Found;
+}
 
 function ofRule(name: string, action: IdentityAction): Found {
   const by = `by rule ${JSON.stringify(name)}`;

@@ -99,14 +99,11 @@ const quoted = (text: string) => JSON.stringify(text.slice(0, 200));
 
 /** Keys become part of a header's name: lower case, and percent-escaped where a name must not have the byte (RFC 9110 5.1). */
 function escapeKey(key: string): string {
-  let escaped = '';
-  for (const byte of Buffer.from(key.toLowerCase(), 'utf8')) {
-    const character = String.fromCharCode(byte);
-    escaped += /[-a-z0-9!#$&'*+.^_`|~]/.test(character)
-      ? character
-      : `%${byte.toString(16).padStart(2, '0')}`;
-  }
-  return escaped;
+  return key
+    .toLowerCase()
+    .replaceAll(/[^-a-z0-9!#$&'*+.^_`|~]/gu, (character) =>
+      Buffer.from(character, 'utf8').toString('hex').replaceAll(/../g, '%$&'),
+    );
 }
 
 function matcherOf(list: readonly string[]): (text: string) => boolean {
