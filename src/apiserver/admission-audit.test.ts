@@ -92,7 +92,7 @@ describe('the audit events of a request', () => {
     await ask();
     expect(events.at(-1)).toMatchObject({
       stage: 'ResponseComplete',
-      responseStatus: { status: 'Failure', message: 'no', reason: 'Forbidden', code: 403 },
+      responseStatus: { status: 'Failure', message: 'no: not on Mondays', reason: 'Forbidden', code: 403 },
       annotations: {
         'authorization.k8s.io/decision': 'forbid',
         'authorization.k8s.io/reason': 'not on Mondays',
