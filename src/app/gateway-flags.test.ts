@@ -88,6 +88,7 @@ describe('defaults', () => {
       featureGates: new Map(),
       inFlight: { readOnly: 400, mutating: 200, longRunning: 10_000 },
       inFlightShare: 0.75,
+      inFlightShareOfCluster: 0.5,
       requestTimeoutMs: 60_000,
       minRequestTimeoutMs: 1_800_000,
       audit: {

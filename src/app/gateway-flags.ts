@@ -163,6 +163,7 @@ function optionsFrom(flags: Parsed): GatewayOptions {
     userAgent: present(flags['user-agent']),
     featureGates,
     inFlightShare: present(flags['max-inflight-share-per-user']) / 100,
+    inFlightShareOfCluster: present(flags['max-inflight-share-per-cluster']) / 100,
     requestTimeoutMs: present(flags['request-timeout']),
     minRequestTimeoutMs: present(flags['min-request-timeout']) * 1000,
     inFlight: {

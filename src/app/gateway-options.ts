@@ -53,6 +53,8 @@ export interface GatewayOptions {
   readonly inFlight: InFlightLimits;
   /** Above 0 up to 1. */
   readonly inFlightShare: number;
+  /** Above 0 up to 1. */
+  readonly inFlightShareOfCluster: number;
   readonly requestTimeoutMs: number;
   /** Of watches that name no time; they last up to twice as long. */
   readonly minRequestTimeoutMs: number;

@@ -170,7 +170,9 @@ function composeClusters({ options, log, scope, metrics }: Base, client: HubClie
     createCredentialResolver({ log, onPluginRun: createExecPluginMetric(metrics) }),
   );
   const transports = scope.own(
-    createClusterTransports(createDirectTransports(options.deniedEndpointAddresses)),
+    createClusterTransports(createDirectTransports(options.deniedEndpointAddresses), {
+      maxUnanswered: Math.ceil(options.inFlight.readOnly * options.inFlightShareOfCluster),
+    }),
   );
   scope.onEnd(
     registry.subscribe((change) => {

@@ -145,6 +145,13 @@ export const servingFlags = {
     parse: integer(1, 100),
     help: 'Of each of these limits, one user gets at most this share; less as more users want some.',
   },
+  'max-inflight-share-per-cluster': {
+    group: 'Limits',
+    value: 'percent',
+    default: '50',
+    parse: integer(1, 100),
+    help: 'Of --max-requests-inflight, one cluster may leave at most this share waiting for its answer.',
+  },
   'request-timeout': {
     group: 'Limits',
     value: 'duration',

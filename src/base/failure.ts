@@ -1,6 +1,6 @@
 /**
  * What went wrong below Kubernetes' words. `unreachable`: no connection could be made; `refused`: a peer on the way
- * (proxy, tunnel) said no; `untrusted`: the peer's certificate or ours was not accepted; `reset`: an established
+ * (proxy, tunnel), or a limit of ours, said no; `untrusted`: the peer's certificate or ours was not accepted; `reset`: an established
  * connection broke; `cancelled`: whoever asked went away.
  */
 export type FailureKind =

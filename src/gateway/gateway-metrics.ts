@@ -36,6 +36,16 @@ export function createGatewayMetrics(
     },
   });
   new Gauge({
+    name: 'cluster_gateway_broken_clusters',
+    help: '1 for each cluster that no connection can be made to, so that its requests fail at once.',
+    labelNames: ['cluster'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const cluster of transports.broken()) this.set({ cluster }, 1);
+    },
+  });
+  new Gauge({
     name: 'cluster_gateway_target_connections',
     help: 'Open connections to clusters by kind.',
     labelNames: ['kind'],

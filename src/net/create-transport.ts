@@ -132,7 +132,7 @@ class PooledTransport implements Transport {
     checkRequest(request);
     if (this.#closed) throw this.#closedFailure();
     if (this.#upgrading + this.#upgraded.size >= this.#limits.maxUpgrades)
-      throw new Failure('unreachable', `too many upgraded connections to ${this.#name}`);
+      throw new Failure('refused', `too many upgraded connections to ${this.#name}`);
     this.#upgrading += 1;
     try {
       const signal = AbortSignal.any([request.signal, this.#ended.signal]);

@@ -59,7 +59,7 @@ export class Http2Pool implements Http2SessionOwner {
     if (session) return Promise.resolve(session);
     if (this.#waiters.size >= this.#options.maxWaiting) {
       const text = `too many requests wait for a connection to ${this.#options.name}`;
-      return Promise.reject(new Failure('unreachable', text));
+      return Promise.reject(new Failure('refused', text));
     }
     return new Promise((resolve, reject) => {
       this.#waiters.add(new Waiter({ resolve, reject, signal }, (waiter) => this.#dropWaiter(waiter)));

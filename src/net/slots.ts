@@ -26,7 +26,7 @@ export class Slots {
     }
     if (this.#waiting.size >= this.#options.maxWaiting) {
       const text = `too many requests wait for a connection to ${this.#options.name}`;
-      return Promise.reject(new Failure('unreachable', text));
+      return Promise.reject(new Failure('refused', text));
     }
     return new Promise((resolve, reject) => {
       const onTurn = () => {

@@ -2,6 +2,8 @@ import type { Closable } from '../base/scope.ts';
 import type { Cluster } from '../clusters/cluster.ts';
 import type { ClusterCredential } from '../clusters/credential.ts';
 import type { Transport } from '../net/transport.ts';
+import { guardTransport } from './guarded-transport.ts';
+import type { GuardedTransport } from './guarded-transport.ts';
 
 /** Makes the way to one cluster; opens no connection yet. */
 export type TransportFactory = (cluster: Cluster, credential: ClusterCredential) => Transport;
@@ -15,26 +17,38 @@ export interface ClusterTransports extends Closable {
    */
   changed(name: string, cluster: Cluster | undefined): void;
   connections(): { readonly http2: number; readonly http1: number; readonly upgraded: number };
+  /** Names of clusters that no connection can be made to: their requests fail at once. */
+  broken(): string[];
 }
 
 interface Slot {
   readonly key: string;
   readonly accessFingerprint: string;
-  readonly transport: Transport;
+  readonly transport: GuardedTransport;
 }
 
 /** One transport for each cluster and credential that is in use; never shared between clusters, whatever they share. */
-export function createClusterTransports(create: TransportFactory): ClusterTransports {
-  return new PooledTransports(create);
+export function createClusterTransports(
+  create: TransportFactory,
+  limits: ClusterLimits = { maxUnanswered: 0 },
+): ClusterTransports {
+  return new PooledTransports(create, limits);
+}
+
+export interface ClusterLimits {
+  /** Short requests that wait for one cluster's answer at a time; 0: no limit. */
+  readonly maxUnanswered: number;
 }
 
 class PooledTransports implements ClusterTransports {
   readonly #create: TransportFactory;
+  readonly #limits: ClusterLimits;
   readonly #slots = new Map<string, Slot>();
   readonly #draining = new Map<string, Set<Transport>>();
 
-  constructor(create: TransportFactory) {
+  constructor(create: TransportFactory, limits: ClusterLimits) {
     this.#create = create;
+    this.#limits = limits;
   }
 
   get(cluster: Cluster, credential: ClusterCredential): Transport {
@@ -42,7 +56,7 @@ class PooledTransports implements ClusterTransports {
     if (slot?.key === credential.transportKey) return slot.transport;
     // A plugin printed a new certificate, or this request found the cluster before its event came.
     if (slot) this.#drain(cluster.name, slot.transport);
-    const transport = this.#create(cluster, credential);
+    const transport = guardTransport(this.#create(cluster, credential), this.#limits);
     this.#slots.set(cluster.name, {
       key: credential.transportKey,
       accessFingerprint: cluster.accessFingerprint,
@@ -89,10 +103,15 @@ class PooledTransports implements ClusterTransports {
     return sum;
   }
 
+  broken(): string[] {
+    return [...this.#slots].filter(([, { transport }]) => transport.isBroken).map(([name]) => name);
+  }
+
   #all(): Transport[] {
-    return [...this.#slots.values()]
-      .map(({ transport }) => transport)
-      .concat(...[...this.#draining.values()].map((set) => [...set]));
+    return [
+      ...[...this.#slots.values()].map(({ transport }) => transport),
+      ...[...this.#draining.values()].flatMap((set) => [...set]),
+    ];
   }
 
   async close(): Promise<void> {
