@@ -13,6 +13,8 @@ const flags = [
   '--max-requests-inflight=4',
   '--max-mutating-requests-inflight=4',
   '--max-longrunning-requests-inflight=8',
+  // There is one cluster here, and all places are for it.
+  '--max-inflight-share-per-cluster=100',
   `--request-timeout=${timeoutMs}ms`,
 ];
 /** What one user gets of 4 and of 8 places. */
