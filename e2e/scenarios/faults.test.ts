@@ -148,6 +148,34 @@ await describeGateway('one of fifty clusters is dead', (world) => {
       await back.close();
     }
   });
+
+  test('a cluster with two API servers uses both, and one when the other is gone, for plain requests and upgrades', async () => {
+    const second = await startTarget();
+    await applySecret(world().kube, {
+      name: 'two',
+      labels: { 'cluster.core.oam.dev/cluster-credential-type': 'ServiceAccountToken' },
+      data: { endpoint: `${target.url},\n${second.url}`, 'ca.crt': target.caPem, token: 'x' },
+    });
+    const known = async () => (await callers.call(proxyPath('two', '/known'))).status === 200 || undefined;
+    await until('the cluster to be known', known, { timeoutMs: 5_000 });
+    const upgrade = () =>
+      callers.raw(
+        `POST ${proxyPath('two', '/exec')} HTTP/1.1\r\nHost: g\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n\r\n`,
+        300,
+      );
+    const asked = ({ requests }: RecordingTarget, path: string) =>
+      requests.filter((request) => request.path === path).length;
+    for (let i = 0; i < 10; i += 1) await callers.call(proxyPath('two', '/both'));
+    expect([asked(target, '/both'), asked(second, '/both')]).toEqual([5, 5]);
+    await second.close();
+    for (let i = 0; i < 10; i += 1) {
+      const { status, ms } = await callers.call(proxyPath('two', '/one'));
+      expect(status).toBe(200);
+      expect(ms).toBeLessThan(1_000);
+      expect(await upgrade()).toMatch(/^HTTP\/1\.1 101 /);
+    }
+    expect([asked(target, '/one'), asked(target, '/exec')]).toEqual([10, 10]);
+  });
 });
 
 interface Hole {

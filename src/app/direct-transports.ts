@@ -1,6 +1,7 @@
-import type { Cluster } from '../clusters/cluster.ts';
+import type { Cluster, EndpointAddress } from '../clusters/cluster.ts';
 import type { TransportFactory } from '../proxy/cluster-transports.ts';
 import { denyAddresses } from '../net/address-guard.ts';
+import { createBalancedTransport } from '../net/balanced-transport.ts';
 import { createTransport } from '../net/create-transport.ts';
 import { dialFor } from '../net/dial-for.ts';
 import { createClientTls } from '../net/tls.ts';
@@ -12,18 +13,21 @@ import { createClientTls } from '../net/tls.ts';
 export function createDirectTransports(denied: readonly string[] = []): TransportFactory {
   const guard = denied.length > 0 ? denyAddresses(denied) : undefined;
   return (cluster, credential) => {
-    const { host, port } = cluster.endpoint;
+    const { endpoint } = cluster;
     const certificate = credential.clientCertificate;
-    return createTransport({
-      address: { host, port },
-      dial: dialFor(cluster.endpoint.proxyUrl?.reveal(), { guard }),
-      tls: createClientTls({
-        ...trustOf(cluster),
-        ...(certificate
-          ? { certificatePem: certificate.certificatePem, privateKeyPem: certificate.privateKeyPem.reveal() }
-          : {}),
-      }),
+    const dial = dialFor(endpoint.proxyUrl?.reveal(), { guard });
+    const tls = createClientTls({
+      ...trustOf(cluster),
+      ...(certificate
+        ? { certificatePem: certificate.certificatePem, privateKeyPem: certificate.privateKeyPem.reveal() }
+        : {}),
     });
+    const to = ({ host, port }: EndpointAddress) => createTransport({ address: { host, port }, dial, tls });
+    if (!endpoint.others) return to(endpoint);
+    const addresses = [endpoint, ...endpoint.others];
+    return createBalancedTransport(
+      addresses.map((address) => ({ authority: address.authority, transport: to(address) })),
+    );
   };
 }
 

@@ -22,14 +22,20 @@ export type ServerTrust =
   | { readonly type: 'system' }
   | { readonly type: 'none' };
 
-/** Where a cluster's API server is. */
-export interface Endpoint {
-  /** As the Secret has it, without a trailing line end: for people. */
-  readonly url: string;
+/** One address of a cluster's API servers. */
+export interface EndpointAddress {
   readonly host: string;
   readonly port: number;
   /** What goes into Host and :authority: the cluster's own host[:port], never the hub's. */
   readonly authority: string;
+}
+
+/** Where a cluster's API server is; the address itself is the first where there are several. */
+export interface Endpoint extends EndpointAddress {
+  /** As the Secret has it, without a trailing line end, or several between commas: for people. */
+  readonly url: string;
+  /** Further addresses of the same cluster, any of which may be asked; undefined where there is one. */
+  readonly others?: readonly EndpointAddress[];
   /** The path below which the API is served, without a trailing slash; usually empty. */
   readonly basePath: string;
   readonly trust: ServerTrust;

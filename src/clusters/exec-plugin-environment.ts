@@ -38,9 +38,10 @@ function execInfo({ apiVersion, provideClusterInfo }: ExecConfig, endpoint: Endp
   return JSON.stringify({ kind: 'ExecCredential', apiVersion, spec: { ...cluster, interactive: false } });
 }
 
-function clusterInfo({ url, trust, proxyUrl }: Endpoint) {
+function clusterInfo({ url, authority, basePath, others, trust, proxyUrl }: Endpoint) {
   return {
-    server: url,
+    // A kubeconfig names one server: of several, the first.
+    server: others ? `https://${authority}${basePath}` : url,
     ...(trust.type === 'none' ? { 'insecure-skip-tls-verify': true } : {}),
     ...(trust.type === 'ca'
       ? { 'certificate-authority-data': Buffer.from(trust.caPem).toString('base64') }

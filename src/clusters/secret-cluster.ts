@@ -16,6 +16,7 @@ import type {
   ClusterRecord,
   Credential,
   Endpoint,
+  EndpointAddress,
   ExecConfig,
   ServerTrust,
 } from './cluster.ts';
@@ -117,7 +118,9 @@ function endpointOf(secret: Secret, facts: ClusterFacts, options: SecretClusterO
     );
   }
   if (!facts.endpointUrl) throw new Rejection('MissingEndpoint', 'missing data key: endpoint');
-  const url = parseEndpoint(facts.endpointUrl);
+  const { addresses, basePath } = parseEndpoints(facts.endpointUrl);
+  const urlOf = ({ authority }: EndpointAddress) => `https://${authority}${basePath}`;
+  const [first, ...others] = addresses;
   const trust = trustOf(secret);
   if (trust.type === 'none' && options.requireCa) {
     throw new Rejection(
@@ -127,15 +130,42 @@ function endpointOf(secret: Secret, facts: ClusterFacts, options: SecretClusterO
   }
   const proxyUrl = proxyUrlOf(secret);
   return {
-    url: facts.endpointUrl,
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: url.port === '' ? 443 : Number(url.port),
-    authority: url.host,
-    basePath: url.pathname.replace(/\/+$/, ''),
+    url: others.length > 0 ? [first, ...others].map(urlOf).join(',') : facts.endpointUrl,
+    ...first,
+    ...(others.length > 0 ? { others } : {}),
+    basePath,
     trust,
     ...(proxyUrl === undefined ? {} : { proxyUrl: new Redacted(proxyUrl) }),
   };
 }
+
+/** So many API servers has no cluster; each has connections of its own. */
+const maxEndpoints = 16;
+
+/** One URL, or several between commas and line ends, which then differ in their host and port alone. */
+function parseEndpoints(text: string): {
+  addresses: readonly [EndpointAddress, ...EndpointAddress[]];
+  basePath: string;
+} {
+  const texts = text.split(/[,\n]/).map((each) => each.trim());
+  const urls = texts.filter((each) => each !== '').map(parseEndpoint);
+  const [first, ...others] = new Map(urls.map((url) => [url.host, url])).values();
+  if (!first) throw new Rejection('MissingEndpoint', 'missing data key: endpoint');
+  if (others.length >= maxEndpoints)
+    throw new Rejection('InvalidEndpoint', `there must be no more than ${maxEndpoints} endpoints`);
+  const basePath = basePathOf(first);
+  if (urls.some((each) => basePathOf(each) !== basePath))
+    throw new Rejection('InvalidEndpoint', 'the endpoints of one cluster must have the same path');
+  return { addresses: [addressOf(first), ...others.map(addressOf)], basePath };
+}
+
+const basePathOf = ({ pathname }: URL) => pathname.replace(/\/+$/, '');
+
+const addressOf = ({ hostname, port, host }: URL): EndpointAddress => ({
+  host: hostname.replace(/^\[|\]$/g, ''),
+  port: port === '' ? 443 : Number(port),
+  authority: host,
+});
 
 function parseEndpoint(text: string): URL {
   let url: URL;
@@ -289,8 +319,9 @@ function fingerprint(endpoint: Endpoint, credential: Credential): string {
     credential.type === 'X509Certificate'
       ? [credential.certificatePem, sha256(credential.privateKeyPem.reveal())]
       : [credential.type];
-  const { host, port, trust, proxyUrl } = endpoint;
-  return sha256(JSON.stringify([host, port, trust, proxyUrl?.reveal() ?? null, tls]));
+  const { host, port, trust, proxyUrl, others = [] } = endpoint;
+  const more = others.length > 0 ? [others] : [];
+  return sha256(JSON.stringify([host, port, trust, proxyUrl?.reveal() ?? null, tls, ...more]));
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
