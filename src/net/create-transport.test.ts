@@ -75,3 +75,38 @@ describe('over streams that are no sockets', () => {
     answer.socket.destroy();
   });
 });
+
+describe('a transport that closes', () => {
+  async function started() {
+    const { server, address } = await startHttp2();
+    server.on('stream', (stream) => {
+      stream.respond();
+      stream.end('carried');
+    });
+    return transportTo(address);
+  }
+
+  test.each([0, 1, 20])(
+    'carries what it has accepted, whatever state it is in (%s before)',
+    async (before) => {
+      for (let i = 0; i < 10; i += 1) {
+        const transport = await started();
+        for (let j = 0; j < before; j += 1) await textOf(await transport.request(get('/')));
+        const accepted = Array.from({ length: 30 }, () => transport.request(get('/')));
+        const closing = transport.close();
+        for (const response of await Promise.all(accepted)) expect(await textOf(response)).toBe('carried');
+        await closing;
+        expect(transport.connections()).toEqual({ http2: 0, http1: 0, upgraded: 0 });
+        await expect(transport.request(get('/'))).rejects.toThrow('were closed');
+      }
+    },
+  );
+
+  test('and ends at once when it is destroyed, also what waits', async () => {
+    const transport = await started();
+    const accepted = transport.request(get('/'));
+    void transport.close();
+    transport.destroy();
+    await expect(accepted).rejects.toMatchObject({ kind: 'reset' });
+  });
+});

@@ -120,7 +120,7 @@ class PooledTransport implements Transport {
     checkRequest(request);
     for (let tries = 1; ; tries += 1) {
       try {
-        return await this.#send(request);
+        return await this.#send(request, tries > 1);
       } catch (error) {
         // RFC 9113 §8.7: the peer says that it has done nothing. A few times, or two servers that both refuse make a loop.
         if (!(error instanceof Unprocessed) || tries >= maxTries || request.signal.aborted) throw error;
@@ -171,17 +171,20 @@ class PooledTransport implements Transport {
     for (const socket of [...this.#upgraded]) socket.destroy();
   }
 
-  #send(request: OutgoingRequest): Promise<IncomingResponse> {
+  /** `accepted`: it was taken before, and is sent once more; that the transport was closed meanwhile does not end it. */
+  #send(request: OutgoingRequest, accepted: boolean): Promise<IncomingResponse> {
     const kind = request.longRunning === true ? this.#long : this.#short;
-    if (this.#http1Until > 0 && performance.now() < this.#http1Until) return kind.http1.request(request);
-    if (request.signal.aborted || this.#closed) return this.#sendLater(kind, request);
+    if (this.#http1Until > 0 && performance.now() < this.#http1Until)
+      return kind.http1.request(request, accepted);
+    if (request.signal.aborted || this.#closed) return this.#sendLater(kind, request, accepted);
     const session = kind.http2.tryAcquire();
-    return session ? exchange(session, request) : this.#sendLater(kind, request);
+    return session ? exchange(session, request) : this.#sendLater(kind, request, accepted);
   }
 
-  async #sendLater(kind: Kind, request: OutgoingRequest): Promise<IncomingResponse> {
-    const session = await kind.http2.acquire(request.signal);
-    return session ? exchange(session, request) : kind.http1.request(request);
+  async #sendLater(kind: Kind, request: OutgoingRequest, accepted: boolean): Promise<IncomingResponse> {
+    const session = await kind.http2.acquire(request.signal, accepted);
+    // It was accepted by the time it waited.
+    return session ? exchange(session, request) : kind.http1.request(request, true);
   }
 
   #createKind(): Kind {

@@ -48,8 +48,10 @@ export class Http1Pool {
     this.#agent.adopt(socket);
   }
 
-  async request(request: OutgoingRequest): Promise<IncomingResponse> {
-    if (this.#closed) throw new Failure('unreachable', `the connections to ${this.#name} were closed`);
+  /** `accepted` before the pool was closed, a request is still carried. */
+  async request(request: OutgoingRequest, accepted = false): Promise<IncomingResponse> {
+    if (this.#closed && !accepted)
+      throw new Failure('unreachable', `the connections to ${this.#name} were closed`);
     this.#running += 1;
     try {
       await this.#slots.take(request.signal);

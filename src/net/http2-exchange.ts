@@ -66,7 +66,13 @@ export class Http2Exchange extends Readable {
     } catch (error) {
       session.release();
       this.#answered = true;
-      settle.reject(new Failure('refused', errorText(error), { cause: error }));
+      const text = errorText(error);
+      // The session began to end between the place that was taken on it and now: nothing was sent.
+      settle.reject(
+        session.usable
+          ? new Failure('refused', text, { cause: error })
+          : new Unprocessed('reset', text, { cause: error }),
+      );
       return;
     }
     this.#stream = stream;

@@ -30,6 +30,7 @@ export class Http2Pool implements Http2SessionOwner {
   #usualLimit = 100;
   #noOpenAheadBefore = 0;
   #closed = false;
+  #destroyed = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: Http2PoolOptions) {
@@ -51,10 +52,13 @@ export class Http2Pool implements Http2SessionOwner {
     return undefined;
   }
 
-  /** As `tryAcquire`, but waits. Undefined: the peer speaks no HTTP/2. */
-  acquire(signal: AbortSignal): Promise<Http2Session | undefined> {
+  /**
+   * As `tryAcquire`, but waits. Undefined: the peer speaks no HTTP/2. `accepted` before the pool was closed, a request
+   * is still carried: on a connection of the last hour, if need be.
+   */
+  acquire(signal: AbortSignal, accepted = false): Promise<Http2Session | undefined> {
     if (signal.aborted) return Promise.reject(abortFailure(signal));
-    if (this.#closed) return Promise.reject(this.#closedFailure());
+    if (this.#destroyed || (this.#closed && !accepted)) return Promise.reject(this.#closedFailure());
     const session = this.tryAcquire();
     if (session) return Promise.resolve(session);
     if (this.#waiters.size >= this.#options.maxWaiting) {
@@ -88,19 +92,26 @@ export class Http2Pool implements Http2SessionOwner {
     this.#tellEmpty();
   }
 
-  /** Takes no new request; resolves when the last running one has ended. */
+  /** Takes no new request; resolves when the last one that it took, waiting or running, has ended. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#endWaiting(this.#closedFailure());
+    for (const { controller, ahead } of this.#dials) if (ahead) controller.abort(this.#closedFailure());
+    // Whoever has just got a place starts first.
+    await new Promise((resolve) => setImmediate(resolve));
     for (const session of [...this.#sessions]) session.close();
-    if (this.size > 0)
+    if (this.#isBusy)
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
   }
 
+  get #isBusy(): boolean {
+    return this.size + this.#waiters.size + this.#dials.size > 0;
+  }
+
   destroy(failure: Failure): void {
     this.#closed = true;
+    this.#destroyed = true;
     this.#endWaiting(failure);
     for (const session of [...this.#sessions, ...this.#draining]) session.destroy(failure);
   }
@@ -135,17 +146,20 @@ export class Http2Pool implements Http2SessionOwner {
   }
 
   #dial(ahead: boolean): boolean {
-    if (this.#closed || this.#sessions.length + this.#dials.size >= this.#options.maxSessions) return false;
+    if (this.#destroyed || (this.#closed && this.#waiters.size === 0)) return false;
+    if (this.#sessions.length + this.#dials.size >= this.#options.maxSessions) return false;
     const dial = { controller: new AbortController(), ahead };
     this.#dials.add(dial);
     this.#options.open(this, dial.controller.signal).then(
       (session) => {
         this.#dials.delete(dial);
         this.#onOpened(session);
+        this.#tellEmpty();
       },
       (error: unknown) => {
         this.#dials.delete(dial);
         this.#onDialFailed(connectionFailure(error, false), ahead);
+        this.#tellEmpty();
       },
     );
     return true;
@@ -157,7 +171,7 @@ export class Http2Pool implements Http2SessionOwner {
       this.#waiters.clear();
       return;
     }
-    if (this.#closed) session.close();
+    if (this.#destroyed || (this.#closed && this.#waiters.size === 0)) session.close();
     if (!session.usable) {
       this.#dialForWaiters();
       return;
@@ -171,13 +185,14 @@ export class Http2Pool implements Http2SessionOwner {
     this.#usualLimit = session.limit;
     this.#sessions.push(session);
     this.onRoom(session);
+    if (this.#closed) setImmediate(() => session.close());
     this.#dialForWaiters();
   }
 
   #onDialFailed(failure: Failure, ahead: boolean): void {
     if (ahead) this.#noOpenAheadBefore = performance.now() + openAheadPauseMs;
     // Who came after the last waiter of a cancelled dial has done nothing wrong.
-    if (failure.kind === 'cancelled' && !this.#closed) this.#dialForWaiters();
+    if (failure.kind === 'cancelled' && !this.#destroyed) this.#dialForWaiters();
     // An early one has failed for nobody in particular: whoever waits has got a dial too, or gets one now.
     else if (ahead && this.#sessions.length > 0) this.#dialForWaiters();
     else {
@@ -187,7 +202,7 @@ export class Http2Pool implements Http2SessionOwner {
   }
 
   #tellEmpty(): void {
-    if (this.size === 0) this.#onEmpty?.();
+    if (!this.#isBusy) this.#onEmpty?.();
   }
 }
 
