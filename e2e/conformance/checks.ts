@@ -93,6 +93,7 @@ const further: readonly Row[] = [
     'hub, direct',
     'names, groups and extras of any letters are the same at the review and at the cluster',
   ],
+  [64, 'hub, direct', 'a changed Secret counts from the next request on, a deleted one is 404'],
   [66, 'hub', 'a Warning of a cluster reaches the caller'],
   [68, 'direct', "a cluster that does not answer in time is a 504 Status of the gateway's deadline"],
   [74, 'direct', 'what is pipelined behind a refused upgrade never reaches the cluster'],

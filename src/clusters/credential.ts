@@ -56,14 +56,21 @@ export function createCredentialResolver(options: CredentialResolverOptions): Cr
   const { log, now = Date.now, run = runExecPlugin, onPluginRun } = options;
   const plugins = new LRUCache<string, Plugin>({ max: 10_000 });
   const places = new PluginPlaces({ max: 8, waitMs: 10_000 });
+  // A request looks up what was found for its cluster before, and makes no key.
+  const pluginsInUse = new WeakMap<Cluster, Plugin>();
   const staticCredentials = new WeakMap<Cluster, ClusterCredential>();
   const refused = new LRUCache<string, true>({ max: 1_000, ttl: refusalLogPauseMs });
   const ending = new AbortController();
 
   const pluginOf = (cluster: Cluster, credential: DynamicCredential): Plugin => {
-    const key = `${cluster.accessFingerprint}/${credential.fingerprint}`;
+    const inUse = pluginsInUse.get(cluster);
+    if (inUse) return inUse;
+    const key = keyOf(cluster, credential);
     const known = plugins.get(cluster.name);
-    if (known?.key === key) return known;
+    if (known?.key === key) {
+      pluginsInUse.set(cluster, known);
+      return known;
+    }
     const state = new PluginCredential<ClusterCredential>({
       now,
       run: () =>
@@ -81,6 +88,7 @@ export function createCredentialResolver(options: CredentialResolverOptions): Cr
     });
     const plugin = { key, state };
     plugins.set(cluster.name, plugin);
+    pluginsInUse.set(cluster, plugin);
     return plugin;
   };
 
@@ -104,10 +112,11 @@ export function createCredentialResolver(options: CredentialResolverOptions): Cr
         "a cluster answered 401: it does not take the gateway's credential",
       );
     },
-    expiresAt: (cluster) =>
-      cluster.credential.type === 'Dynamic'
-        ? plugins.peek(cluster.name)?.state.expiresAt
-        : cluster.credential.validity?.until,
+    expiresAt: (cluster) => {
+      if (cluster.credential.type !== 'Dynamic') return cluster.credential.validity?.until;
+      const known = plugins.peek(cluster.name);
+      return known?.key === keyOf(cluster, cluster.credential) ? known.state.expiresAt : undefined;
+    },
     forget: (name) => {
       plugins.delete(name);
       refused.delete(name);
@@ -115,6 +124,10 @@ export function createCredentialResolver(options: CredentialResolverOptions): Cr
     destroy: () => ending.abort(),
   };
 }
+
+/** Of all that a plugin's credential depends on: a label or a health note changes nothing. */
+const keyOf = ({ accessFingerprint }: Cluster, { fingerprint }: DynamicCredential) =>
+  `${accessFingerprint}/${fingerprint}`;
 
 function fromSecret(
   { accessFingerprint }: Cluster,

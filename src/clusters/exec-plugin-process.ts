@@ -82,7 +82,7 @@ function outputOf(
   child.stdout?.on('data', (chunk: Buffer) => {
     chunks.push(chunk);
     size += chunk.length;
-    if (size > maxOutputBytes) fail(new Failure('too-large', `exec: plugin ${shown} printed too much`));
+    if (size > maxOutputBytes) fail(new Failure('refused', `exec: plugin ${shown} printed too much`));
   });
   // The error is no cause of ours, for it has the arguments as a member, and causes are logged.
   child.on('error', ({ code }: NodeJS.ErrnoException) => {
