@@ -6,6 +6,8 @@ import type { ClientConnection } from './client-connection.ts';
 import type { Exchange, NodePair, StreamedBody, UpgradeSide } from './exchange.ts';
 import type { ListenerLimits } from './listener-limits.ts';
 
+const noBytes = Buffer.alloc(0);
+
 const hasBody = (headers: IncomingMessage['headers']) =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 
@@ -111,8 +113,9 @@ export class Http1Exchange extends Http1Base implements Exchange {
     }
     const response = this.#response;
     this.#writeHead(status, headers);
-    // A stream that says nothing yet (a watch) must still show its headers.
-    response.flushHeaders();
+    // A stream that says nothing yet (a watch) must still show its headers. Node's `flushHeaders` writes bytes above 0x7f
+    // as UTF-8: values must arrive as they are (RFC 9110 5.5).
+    response.write(noBytes);
     body.once('error', () => this.abort());
     response.once('close', () => body.destroy());
     body.once('end', () => {

@@ -23,6 +23,7 @@ export interface Http1Settle {
 export class StaleConnection extends Failure {}
 
 const maxHeaderSize = 1024 * 1024;
+const noBytes = Buffer.alloc(0);
 
 /** One HTTP/1.1 request; as a Readable it is the answer's body. */
 export class Http1Exchange extends Readable {
@@ -88,8 +89,9 @@ export class Http1Exchange extends Readable {
       request.end();
       return undefined;
     }
-    // Node would hold the header back until the first byte of the body, which a caller may be slow to send.
-    request.flushHeaders();
+    // Node would hold the header back until the first byte of the body, which a caller may be slow to send. Its
+    // `flushHeaders` writes bytes above 0x7f as UTF-8: values must arrive as they are (RFC 9110 5.5).
+    request.write(noBytes);
     const length = firstHeader(headers, 'content-length');
     return new RequestBody(body, request, {
       ...(length !== undefined && { maxBytes: Number(length) }),
@@ -163,6 +165,9 @@ export class Http1Exchange extends Readable {
 function ignore(): void {}
 
 function requestOptions(outgoing: OutgoingRequest, way: Http1Way) {
+  // Node writes it in capitals, which is another method (RFC 9110 9.1) than was authorized.
+  if (outgoing.method !== outgoing.method.toUpperCase())
+    throw new Error('net/http: a method in lower case is not sent over HTTP/1.1');
   return {
     method: outgoing.method,
     path: outgoing.target,

@@ -306,3 +306,30 @@ describe('abort', () => {
     await eventually(() => sockets.size === 0 && transport.connections().http1 === 0);
   });
 });
+
+describe('what Node would change', () => {
+  test('bytes above 0x7f of a header arrive as they are, with and without a body', async () => {
+    const { server, address } = await startHttps();
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      request.resume().once('end', () => response.end(request.headers['x-latin']));
+    });
+    const transport = await transportTo(address);
+    for (const body of [undefined, Readable.from([Buffer.from('abc')])]) {
+      const request = get('/', { method: 'POST', headers: ['x-latin', '\xe9'], ...(body && { body }) });
+      expect(await textOf(await transport.request(request))).toBe('\xe9');
+    }
+  });
+
+  test('a method in lower case is refused, not sent in capitals', async () => {
+    const { server, address } = await startHttps();
+    const methods: (string | undefined)[] = [];
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      methods.push(request.method);
+      response.end();
+    });
+    const transport = await transportTo(address);
+    const failure = await failureOf(transport.request(get('/', { method: 'delete' })));
+    expect(failure).toMatchObject({ kind: 'refused' });
+    expect(methods).toEqual([]);
+  });
+});
