@@ -1,14 +1,18 @@
-import { adminOf } from '../scenarios/registration-world.ts';
+import { adminOf, proxyPath } from '../scenarios/registration-world.ts';
 import { type GatewayProcess, type KubeWorld } from '../worlds/kube.ts';
 import { registerCluster } from '../worlds/register.ts';
 import { requestToken } from '../worlds/token.ts';
 import { CLUSTER_TOKEN } from './expected-headers.ts';
-import type { FuzzCase } from './fuzz-case.ts';
+import type { FuzzCase, Protocol } from './fuzz-case.ts';
 import { type Fuzzer, createFuzzer } from './fuzzer.ts';
+import { type Http2Shape, sendShape } from './http2-shapes.ts';
+import type { Arrival } from './observed.ts';
 import { startRecorder } from './recorder.ts';
 
 export interface FuzzWorld {
   readonly fuzzer: Fuzzer;
+  /** Sends a malformed HTTP/2 request to the gateway; gives what arrived of it, whole. */
+  shape(shape: Http2Shape, target: Protocol): Promise<readonly Arrival[]>;
   /** Throws where the gateway is not the process that it was, or does not answer as it did. */
   assertAlive(): Promise<void>;
   close(): Promise<void>;
@@ -35,6 +39,10 @@ export async function startFuzzWorld(kube: KubeWorld, gateway: GatewayProcess): 
   const { pid } = gateway;
   return {
     fuzzer,
+    async shape(shape, target) {
+      await sendShape(shape, { port: gateway.port, path: proxyPath(clusters[target], '/x'), token });
+      return (await recorders[target].take()).filter(({ whole }) => whole);
+    },
     async assertAlive() {
       const differences = await fuzzer.check(plain);
       if (gateway.pid !== pid) throw new Error('the gateway is another process');

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { describeGateway } from '../../scenarios/registration-world.ts';
+import { http2Shapes, lineFeedShape } from '../http2-shapes.ts';
 import { type FuzzWorld, startFuzzWorld } from '../world.ts';
 
 const seeds = [1, 2, 3];
@@ -12,6 +13,27 @@ await describeGateway('what passes differs only as it must', (world) => {
     fuzz = await startFuzzWorld(world().kube, world().gateway);
   });
   afterAll(() => fuzz.close());
+
+  test('a shape that is well-formed arrives', async () => {
+    const lines = (path: string) =>
+      http2Shapes.find(({ name }) => name === 'a reset half way')?.lines(path) ?? [];
+    const whole = { name: 'whole', lines, data: '0123456789' };
+    for (const target of ['http/1.1', 'h2'] as const) expect(await fuzz.shape(whole, target)).toHaveLength(1);
+  });
+
+  test.each(http2Shapes)('HTTP/2: $name never arrives whole', async (shape) => {
+    for (const target of ['http/1.1', 'h2'] as const) expect(await fuzz.shape(shape, target)).toEqual([]);
+    await fuzz.assertAlive();
+  });
+
+  test('HTTP/2: a line feed in a value makes no other line', async () => {
+    for (const target of ['http/1.1', 'h2'] as const) {
+      const arrivals = await fuzz.shape(lineFeedShape, target);
+      const names = arrivals.flatMap(({ headers }) => headers.map(([name]) => name.toLowerCase()));
+      expect(names).not.toContain('x-a');
+      expect(names).not.toContain('x-remote-user');
+    }
+  });
 
   test.each(seeds)('%i', async (seed) => {
     const found: string[] = [];
