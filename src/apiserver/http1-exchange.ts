@@ -5,6 +5,7 @@ import type { HeaderLines } from '../base/header-lines.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Exchange, NodePair, StreamedBody, UpgradeSide } from './exchange.ts';
 import type { ListenerLimits } from './listener-limits.ts';
+import { discardRest, isTooLongToDiscard } from './unread-body.ts';
 
 const noBytes = Buffer.alloc(0);
 
@@ -179,16 +180,13 @@ export class Http1Exchange extends Http1Base implements Exchange {
   #writeHead(status: number, headers: HeaderLines): void {
     this.answered = status;
     if (firstHeader(headers, 'date') !== undefined) this.#response.sendDate = false;
+    if (isTooLongToDiscard(this.request)) this.#response.shouldKeepAlive = false;
     this.#response.writeHead(status, [...headers]);
   }
 
-  /** The rest of a body that nobody wants is not read for the sake of a connection: it ends with this answer. */
+  /** The rest of a body that nobody wants; called when the answer is complete. */
   #endUnreadBody(): void {
-    if (!this.body || this.request.readableEnded) return;
-    this.request.resume();
-    this.#response.once('finish', () => {
-      if (!this.request.complete) this.request.socket.destroySoon();
-    });
+    if (this.body && !this.request.readableEnded) discardRest(this.request);
   }
 }
 
