@@ -33,7 +33,7 @@ export default tseslint.config(
   },
   { files: ['src/cli/**', 'e2e/**', 'bench/**', 'certs/**', 'scripts/**'], rules: { 'no-console': 'off' } },
   {
-    files: ['**/*.test.ts', 'e2e/scenarios/**'],
+    files: ['**/*.test.ts', 'e2e/scenarios/**', 'e2e/attacks/**'],
     rules: {
       'max-lines-per-function': 'off',
       '@typescript-eslint/max-params': 'off',

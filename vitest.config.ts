@@ -13,6 +13,7 @@ export default defineConfig({
             'e2e/conformance/**/*.test.ts',
             'e2e/versions/**/*.test.ts',
             'e2e/fuzz/*.test.ts',
+            'e2e/attacks/*.test.ts',
             'bench/**/*.test.ts',
           ],
           // Processes, not threads: signals, file handles and --max-http-header-size belong to a process.
@@ -24,7 +25,12 @@ export default defineConfig({
       {
         test: {
           name: 'scenarios',
-          include: ['e2e/scenarios/**/*.test.ts', 'e2e/fuzz/world/*.test.ts', 'e2e/worlds/**/*.test.ts'],
+          include: [
+            'e2e/scenarios/**/*.test.ts',
+            'e2e/fuzz/world/*.test.ts',
+            'e2e/attacks/world/*.test.ts',
+            'e2e/worlds/**/*.test.ts',
+          ],
           pool: 'forks',
           // Real control planes: two cores carry one world at a time.
           fileParallelism: false,
