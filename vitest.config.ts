@@ -14,6 +14,7 @@ export default defineConfig({
             'e2e/versions/**/*.test.ts',
             'e2e/fuzz/*.test.ts',
             'e2e/attacks/*.test.ts',
+            'e2e/soak/*.test.ts',
             'bench/**/*.test.ts',
           ],
           // Processes, not threads: signals, file handles and --max-http-header-size belong to a process.
