@@ -54,8 +54,11 @@ export interface TransportOptions extends ConnectOptions {
   readonly limits?: Partial<TransportLimits>;
 }
 
-/** A session may end under a request more than once while a server restarts. */
-const maxTries = 3;
+/**
+ * A session may end under a request more than once: while a server restarts, or one that ends its session behind each
+ * 401 (kube-apiserver's UnauthenticatedHTTP2DOSMitigation). As often as Go's client.
+ */
+const maxTries = 7;
 
 /** A target that spoke no HTTP/2 is offered it again after this: it may have been upgraded. */
 const offerAgainMs = 300_000;
