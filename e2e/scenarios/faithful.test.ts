@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { registerCluster } from '../worlds/register.ts';
 import { until } from '../worlds/wait.ts';
 import { type RecordingTarget, startTarget } from './identity-target.ts';
-import { createClient } from './registration-client.ts';
+import { type Client, createClient } from './registration-client.ts';
 import { describeGateway, proxyPath } from './registration-world.ts';
 import { readWatch } from './watch-reader.ts';
 
@@ -164,20 +164,51 @@ await describeGateway('what passes is what was sent', (world) => {
       },
     );
 
-    test('[76] Expect: 100-continue is answered before the body is sent', async () => {
-      const socket = await world().direct.connect();
-      const path = proxyPath('target', '/expected');
+    /** A body that waits to be asked for, and what is said before it is sent. */
+    async function expecting(client: Client, path: string) {
+      const socket = await client.connect();
+      let said = '';
+      socket.on('data', (chunk: Buffer) => (said += chunk.toString('latin1')));
       socket.write(
-        `POST ${path} HTTP/1.1\r\nHost: g\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n`,
+        `POST ${proxyPath('target', path)} HTTP/1.1\r\nHost: g\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n`,
       );
-      const [first] = (await once(socket, 'data')) as [Buffer];
-      expect(first.toString('latin1')).toBe('HTTP/1.1 100 Continue\r\n\r\n');
+      await expect.poll(() => said).not.toBe('');
+      return { socket, said: () => said };
+    }
+
+    test('[76] Expect: 100-continue is answered before the body is sent', async () => {
+      const { socket, said } = await expecting(world().direct, '/expected');
+      expect(said()).toBe('HTTP/1.1 100 Continue\r\n\r\n');
       socket.write('hello');
-      let rest = '';
-      socket.on('data', (chunk: Buffer) => (rest += chunk.toString('latin1')));
       await once(socket, 'close');
-      expect(rest).toMatch(/^HTTP\/1\.1 200 /);
+      expect(said()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
       expect(uploadOf('/expected')).toMatchObject({ bytes: 5, ended: true });
+    });
+
+    test('[76] who may not is refused before the body is asked for', async () => {
+      const { kube, gateway } = world();
+      const nobody = createClient({ ...gateway, ...(await kube.hub.user('nobody')) });
+      try {
+        const { socket, said } = await expecting(nobody, '/refused');
+        await expect.poll(() => socket.closed).toBe(true);
+        expect(said()).toMatch(/^HTTP\/1\.1 403 /);
+        expect(uploads.has('/refused')).toBe(false);
+      } finally {
+        nobody.close();
+      }
+    });
+
+    test.each(['hub', 'direct'] as const)('[76] answers before the final one are told (%s)', async (door) => {
+      const socket = await world()[door].connect();
+      let said = '';
+      socket.on('data', (chunk: Buffer) => (said += chunk.toString('latin1')));
+      const path = proxyPath('target', '/hinted');
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n`);
+      await once(socket, 'close');
+      // The hub adds lines of its own to each.
+      const hint =
+        /^HTTP\/1\.1 103 Early Hints\r\n(?:[^\r]+\r\n)*?link: <\/a>; rel=preload\r\n(?:[^\r]+\r\n)*\r\n/i;
+      expect(said.replace(hint, '').replace(hint, '')).toMatch(/^HTTP\/1\.1 200 /);
     });
 
     test.each(['hub', 'direct'] as const)('[76] gzip is passed as it is, both ways (%s)', async (door) => {
@@ -200,6 +231,8 @@ function take(request: IncomingMessage, response: ServerResponse, uploads: Map<s
   const path = request.url ?? '';
   const upload: Upload = { bytes: 0, sha256: createHash('sha256'), ended: false, closed: false };
   if (request.method === 'POST') uploads.set(path, upload);
+  if (path === '/hinted')
+    for (let i = 0; i < 2; i += 1) response.writeEarlyHints({ link: '</a>; rel=preload' });
   request.on('data', (chunk: Buffer) => {
     upload.bytes += chunk.length;
     upload.sha256.update(chunk);

@@ -35,6 +35,11 @@ export interface Exchange {
   readonly signal: AbortSignal;
   /** The status that was answered, once it was. */
   readonly status: number | undefined;
+  /**
+   * Tells the caller something before the answer (1xx but 101), if it can still be told: not once the head is out, not
+   * over HTTP/1.0, and not for an upgrade.
+   */
+  inform(status: number, headers: HeaderLines): void;
   /** Answers with a whole body. */
   respond(status: number, headers: HeaderLines, body?: string | Uint8Array): void;
   /** Answers with a body that flows; the exchange owns `body` from here: an error in it resets the stream. */

@@ -1,9 +1,11 @@
+import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex, Readable } from 'node:stream';
 import { firstHeader } from '../base/header-lines.ts';
 import type { HeaderLines } from '../base/header-lines.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Exchange, NodePair, StreamedBody, UpgradeSide } from './exchange.ts';
+import { onFirstRead } from './expect-continue.ts';
 import type { ListenerLimits } from './listener-limits.ts';
 import { discardRest, isTooLongToDiscard } from './unread-body.ts';
 
@@ -86,6 +88,8 @@ export class Http1Exchange extends Http1Base implements Exchange {
     response: ServerResponse;
     connection: ClientConnection;
     limits: ListenerLimits;
+    /** Nothing has told the caller yet that its body is wanted. */
+    expectsContinue: boolean;
   }) {
     super(options.request, options.connection);
     const { response } = options;
@@ -93,10 +97,17 @@ export class Http1Exchange extends Http1Base implements Exchange {
     this.#limits = options.limits;
     response.on('error', () => {});
     response.on('close', () => this.end(response.writableFinished));
+    if (options.expectsContinue && this.body) onFirstRead(this.body, () => this.inform(100, []));
   }
 
   get status(): number | undefined {
     return this.answered ?? (this.#response.headersSent ? this.#response.statusCode : undefined);
+  }
+
+  inform(status: number, headers: HeaderLines): void {
+    // Without a socket another answer of the same connection is still on its way out.
+    if (this.#gone() || this.request.httpVersion === '1.0') return;
+    this.#response.socket?.write(responseHead(status, headers, STATUS_CODES[status]), 'latin1');
   }
 
   respond(status: number, headers: HeaderLines, body?: string | Uint8Array): void {
@@ -193,6 +204,8 @@ export class Http1Exchange extends Http1Base implements Exchange {
 /** A request for an upgrade: its answer is written by whoever takes the socket, or here when it is refused. */
 export class UpgradeExchange extends Http1Base implements Exchange {
   readonly isUpgrade = true;
+  /** Nothing: what comes next is the protocol that was asked for, or a refusal. */
+  readonly inform = (): void => {};
   readonly #socket: Duplex;
   readonly #head: Buffer;
 

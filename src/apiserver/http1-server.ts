@@ -29,13 +29,15 @@ export function createHttp1Server(options: Http1ServerOptions): Server {
     joinDuplicateHeaders: false,
   });
   server.maxHeadersCount = 0;
-  server.on('request', (request, response) => {
+  const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
     if (!mayFollow(request, response)) return;
     const connection = connectionOf(request.socket);
-    const exchange = new Http1Exchange({ request, response, connection, limits });
+    const exchange = new Http1Exchange({ request, response, connection, limits, expectsContinue });
     if (isClosing() || isOld(connection, limits)) exchange.closeConnectionAfter();
     handle(exchange);
-  });
+  };
+  server.on('request', (request, response) => onRequest(request, response, false));
+  server.on('checkContinue', (request, response) => onRequest(request, response, true));
   server.on('upgrade', (request, socket, head) =>
     handle(new UpgradeExchange({ request, socket, head, connection: connectionOf(request.socket) })),
   );

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import type { HeaderLines } from '../base/header-lines.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ListenerLimits } from './listener-limits.ts';
+import { expectsContinue, onFirstRead } from './expect-continue.ts';
 import type { Exchange, NodePair, StreamedBody, UpgradeSide } from './exchange.ts';
 
 /** A request of an HTTP/2 connection, on Node's stream API: the compatibility API costs half again as much. */
@@ -50,6 +51,7 @@ export class Http2Exchange implements Exchange {
     stream.on('error', () => {});
     stream.on('close', () => this.#onClose());
     // After a reset by the caller Node says 'end' as after END_STREAM: half a body would look whole.
+    if (this.body && expectsContinue(this.headers)) onFirstRead(this.body, () => this.inform(100, []));
     if (this.body) stream.on('aborted', () => stream.destroy(new Error('the caller went away')));
   }
 
@@ -84,6 +86,15 @@ export class Http2Exchange implements Exchange {
 
   onHead(listener: (status: number) => void): void {
     this.#onHead = listener;
+  }
+
+  inform(status: number, headers: HeaderLines): void {
+    if (this.#gone()) return;
+    try {
+      this.#stream.additionalHeaders({ ':status': status, ...objectOf(headers) });
+    } catch {
+      // Node refuses lines that it would not read itself; the answer that counts is still to come.
+    }
   }
 
   respond(status: number, headers: HeaderLines, body?: string | Uint8Array): void {
@@ -188,14 +199,18 @@ export class Http2Exchange implements Exchange {
 }
 
 function sendTrailers(stream: ServerHttp2Stream, lines: HeaderLines): void {
-  const trailers: OutgoingHttpHeaders = {};
+  if (!stream.destroyed) stream.sendTrailers(objectOf(lines));
+}
+
+function objectOf(lines: HeaderLines): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = {};
   for (let i = 0; i + 1 < lines.length; i += 2) {
     const name = (lines[i] ?? '').toLowerCase();
     const value = lines[i + 1] ?? '';
-    const before = trailers[name];
-    trailers[name] = before === undefined ? value : [before, value].flat().map(String);
+    const before = headers[name];
+    headers[name] = before === undefined ? value : [before, value].flat().map(String);
   }
-  if (!stream.destroyed) stream.sendTrailers(trailers);
+  return headers;
 }
 
 function withoutPseudoHeaders(raw: readonly string[]): HeaderLines {

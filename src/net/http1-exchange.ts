@@ -50,6 +50,12 @@ export class Http1Exchange extends Readable {
     }
     this.#request = request;
     request.on('response', (response) => this.#onResponse(response));
+    const { onInformation } = outgoing;
+    if (onInformation) {
+      request.on('information', ({ statusCode, rawHeaders }) => {
+        if (statusCode > 101) onInformation(statusCode, rawHeaders);
+      });
+    }
     request.on('error', (error) => this.#onError(error));
     request.on('close', () => this.#onClose());
     if (settle.onUpgrade) request.on('upgrade', (...answer) => this.#onUpgrade(...answer));

@@ -45,6 +45,7 @@ export class Http2Exchange extends Readable {
   #cutShort = false;
   readonly #head: boolean;
   readonly #repeatable: boolean;
+  readonly #onInformation: OutgoingRequest['onInformation'];
   readonly #answersBefore: number;
 
   constructor(
@@ -56,6 +57,7 @@ export class Http2Exchange extends Readable {
     this.#session = session;
     this.#signal = request.signal;
     this.#head = request.method === 'HEAD';
+    this.#onInformation = request.onInformation;
     this.#answersBefore = session.answers;
     this.#repeatable = !request.body && safeMethods.has(request.method);
     this.#resolve = settle.resolve;
@@ -78,6 +80,7 @@ export class Http2Exchange extends Readable {
     this.#stream = stream;
     stream.exchange = this;
     stream.on('response', onResponse);
+    if (request.onInformation) stream.on('headers', onHeaders);
     stream.on('error', onError);
     stream.on('close', onClose);
     request.signal.addEventListener('abort', this);
@@ -138,6 +141,11 @@ export class Http2Exchange extends Readable {
       stream.on('end', onEnd);
     }
     this.#resolve(new Http2Response(headers[':status'] ?? 0, rawHeaders, this));
+  }
+
+  onHeaders(status: number, rawHeaders: string[]): void {
+    // A block of headers behind the answer is none of these.
+    if (status > 101 && status < 200) this.#onInformation?.(status, withoutStatus(rawHeaders));
   }
 
   onData(chunk: Buffer): void {
@@ -240,14 +248,18 @@ class Http2Response implements IncomingResponse {
 
   constructor(status: number, rawHeaders: string[], body: Http2Exchange) {
     this.status = status;
-    // RFC 9113 §8.3: pseudo headers come first, and an answer has only this one.
-    this.headers = rawHeaders[0] === ':status' ? rawHeaders.slice(2) : rawHeaders;
+    this.headers = withoutStatus(rawHeaders);
     this.body = body;
   }
 
   trailers(): HeaderLines {
     return this.body.trailers;
   }
+}
+
+/** RFC 9113 §8.3: pseudo headers come first, and an answer has only this one. */
+function withoutStatus(rawHeaders: string[]): HeaderLines {
+  return rawHeaders[0] === ':status' ? rawHeaders.slice(2) : rawHeaders;
 }
 
 function headerLines({ method, target, authority, headers }: OutgoingRequest): string[] {
@@ -284,6 +296,9 @@ type Answer = [headers: IncomingHttpHeaders & IncomingHttpStatusHeader, flags: n
 
 function onResponse(this: CarryingStream, ...[headers, flags, raw]: Answer): void {
   this.exchange.onResponse(headers, flags, raw);
+}
+function onHeaders(this: CarryingStream, ...[headers, , raw]: Answer): void {
+  this.exchange.onHeaders(headers[':status'] ?? 0, raw);
 }
 function onTrailers(this: CarryingStream, ...[, , raw]: Answer): void {
   this.exchange.trailers = raw;

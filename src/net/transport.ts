@@ -16,6 +16,8 @@ export interface OutgoingRequest {
   readonly body?: Readable;
   /** Called for each piece of the body that is sent on: a long upload shows by it that it goes on. */
   readonly onBodyProgress?: () => void;
+  /** Called for each answer before the final one (1xx), but for 100 and 101. */
+  readonly onInformation?: (status: number, headers: HeaderLines) => void;
   /**
    * Aborting resets the stream or destroys the socket at once, also while the answer's body flows. A reason that is a
    * `Failure` (a deadline, say) is what the request then rejects with; any other gives `cancelled`.

@@ -7,7 +7,10 @@ import { responseHeaders } from './headers.ts';
 import { finishBetweenLines } from './stream-end.ts';
 import type { StreamEnds } from './stream-end.ts';
 
-export type Outgoing = Omit<OutgoingRequest, 'signal' | 'body'>;
+export type Outgoing = Omit<OutgoingRequest, 'signal' | 'body' | 'onInformation'>;
+
+/** Answers before the final one that a cluster may give to one request: more than any server has reason for. */
+const mostInformation = 16;
 
 /** With what a request is carried. */
 export interface Carrier {
@@ -25,9 +28,13 @@ export async function forward(
   { transport, deadline, streams, warn }: Carrier,
   outgoing: Outgoing,
 ): Promise<number> {
+  let informed = 0;
   const response = await transport.request({
     ...outgoing,
     ...(exchange.body ? { body: exchange.body, onBodyProgress: deadline.onBodyProgress } : {}),
+    onInformation: (status, headers) => {
+      if ((informed += 1) <= mostInformation) exchange.inform(status, responseHeaders(headers));
+    },
     signal: exchange.signal,
   });
   relay(exchange, response, warn);

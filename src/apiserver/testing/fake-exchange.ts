@@ -41,6 +41,8 @@ export class FakeExchange implements Exchange {
     return this.#controller.signal;
   }
 
+  inform(): void {}
+
   respond(status: number, headers: HeaderLines, body: string | Uint8Array = ''): void {
     if (this.#ended) return;
     this.status = status;
