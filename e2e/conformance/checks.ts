@@ -82,7 +82,7 @@ const further: readonly Row[] = [
   [47, 'hub', 'what a cluster refuses of an exec is told in its words'],
   [49, 'hub, direct', 'paths and queries reach the cluster byte for byte'],
   [48, 'hub, direct', 'an upgrade needs create where that is asked for: SPDY has it, a GET alone does not'],
-  [50, 'hub', 'pods and services behind the proxies of the cluster answer as they do directly'],
+  [50, 'hub', 'pods behind the proxy of the cluster answer as they do directly'],
   [51, 'hub, direct', 'paths with dot segments, empty segments or another shape never reach a cluster'],
   [52, 'hub, direct', 'a path inside that is authorized is no way to one that is not'],
   [53, 'hub, direct', 'queries that servers read in two ways are 400, or read by all in the same way'],

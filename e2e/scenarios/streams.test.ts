@@ -274,38 +274,17 @@ await describeScenarios(
     });
 
     describe('[50] a server in the cluster, by the proxies of its API server', () => {
-      const pods = `/api/v1/namespaces/${box.namespace}/pods`;
-      beforeAll(async () => {
-        const { api } = world().a;
-        const pod = (await api.expect(`${pods}/${box.name}`)) as { status: { podIP: string } };
-        const metadata = { name: 'web' };
-        const services = `/api/v1/namespaces/${box.namespace}/services`;
-        const ports = [{ port: 80, targetPort: box.port }];
-        await api.expect(services, { method: 'POST', body: { metadata, spec: { ports } } });
-        const endpoints = `/api/v1/namespaces/${box.namespace}/endpoints`;
-        const subsets = [{ addresses: [{ ip: pod.status.podIP }], ports: [{ port: box.port }] }];
-        await api.expect(endpoints, { method: 'POST', body: { metadata, subsets } });
-      });
-
       test.each([
         [`pods/${box.name}:${box.port}/proxy/index.html`],
         [`pods/http:${box.name}:${box.port}/proxy/index.html?a=b`],
-        ['services/web:80/proxy/index.html'],
-        ['services/web:80/proxy/'],
-        ['services/web:80/proxy/no//such/%2Ffile'],
+        [`pods/${box.name}:${box.port}/proxy/`],
+        [`pods/${box.name}:${box.port}/proxy/no/such/%2Ffile`],
         ['services/nothing:80/proxy/'],
       ])('%s answers as it does directly', async (path) => {
         const get = ['get', '--raw', `/api/v1/namespaces/${box.namespace}/${path}`];
         const there = await world().kubectl(get, { kubeconfig: direct });
         if (path.endsWith('index.html')) expect(there.stdout).toBe('world\n');
         expect(await kubectl(get)).toEqual(there);
-      });
-
-      test('without the slash at its end a service is 502: its redirect would lead nowhere', async () => {
-        const get = ['get', '--raw', `/api/v1/namespaces/${box.namespace}/services/web:80/proxy`];
-        const { code, stderr } = await kubectl(get);
-        expect(code).toBe(1);
-        expect(stderr).toMatch(/redirect/);
       });
     });
 

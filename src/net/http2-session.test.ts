@@ -40,7 +40,7 @@ describe('connections that end', () => {
     expect(accepted()).toBeGreaterThan(20);
   });
 
-  test('a refused stream is sent again, three times at most', async () => {
+  test('a refused stream is sent again, seven times at most', async () => {
     const { server, address } = await startHttp2();
     let refuse = 1;
     server.on('stream', (stream) => {
@@ -49,7 +49,7 @@ describe('connections that end', () => {
     });
     const transport = await transportTo(address);
     expect(await textOf(await transport.request(get('/')))).toBe('ok');
-    refuse = 3;
+    refuse = 7;
     const failure = await failureOf(transport.request(get('/')));
     expect(failure).toMatchObject({ kind: 'reset', sent: false });
     expect(refuse).toBe(0);
