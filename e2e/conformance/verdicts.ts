@@ -38,9 +38,9 @@ function resultOf(outcomes: readonly TestOutcome[]): Verdict['result'] {
   return 'no test';
 }
 
-/** The required checks that have not passed. */
+/** The checks that have not passed. */
 export function unmet(verdicts: readonly Verdict[]): readonly Verdict[] {
-  return verdicts.filter(({ check, result }) => check.required && result !== 'passed');
+  return verdicts.filter(({ result }) => result !== 'passed');
 }
 
 /** Lines of text: number, what, world, result, tests. */
