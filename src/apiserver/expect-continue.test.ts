@@ -55,6 +55,32 @@ describe('a caller that expects 100 (Continue)', () => {
     expect(said()).toMatch(/^HTTP\/1\.1 403 /);
   });
 
+  test.each([
+    ['with a body', 'POST', 'Content-Length: 5\r\n', 'hello'],
+    ['without a body', 'GET', '', ''],
+  ])(
+    'sends another request over the same HTTP/1.1 connection behind one %s',
+    async (_, method, lines, body) => {
+      const { port } = await startListener((exchange) => {
+        exchange.body?.resume();
+        const respond = () => exchange.respond(200, ['content-length', '0']);
+        if (exchange.body) exchange.body.on('end', respond);
+        else respond();
+      });
+      const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+      let said = '';
+      socket.on('data', (chunk: Buffer) => (said += chunk.toString('latin1')));
+      for (const count of [1, 2]) {
+        socket.write(`${method} / HTTP/1.1\r\nHost: a\r\n${lines}Expect: 100-continue\r\n\r\n`);
+        await expect.poll(() => said.split('HTTP/1.1 100 Continue\r\n\r\n')).toHaveLength(count + 1);
+        socket.write(body);
+        await expect.poll(() => said.split('HTTP/1.1 200 OK\r\n')).toHaveLength(count + 1);
+      }
+      expect(said).not.toMatch(/close/i);
+      socket.destroy();
+    },
+  );
+
   test('of HTTP/1.0 is told nothing before the answer', async () => {
     const { port } = await startListener(handle);
     const { socket, said } = await sayTo(port, '/yes', '1.0');

@@ -97,7 +97,10 @@ export class Http1Exchange extends Http1Base implements Exchange {
     this.#limits = options.limits;
     response.on('error', () => {});
     response.on('close', () => this.end(response.writableFinished));
-    if (options.expectsContinue && this.body) onFirstRead(this.body, () => this.inform(100, []));
+    if (!options.expectsContinue) return;
+    if (this.body) onFirstRead(this.body, () => this.inform(100, []));
+    // There is nothing to send, but behind an answer without it Node's server ends the connection.
+    else this.inform(100, []);
   }
 
   get status(): number | undefined {
@@ -105,8 +108,12 @@ export class Http1Exchange extends Http1Base implements Exchange {
   }
 
   inform(status: number, headers: HeaderLines): void {
-    // Without a socket another answer of the same connection is still on its way out.
     if (this.#gone() || this.request.httpVersion === '1.0') return;
+    if (status === 100) {
+      this.#response.writeContinue();
+      return;
+    }
+    // Without a socket another answer of the same connection is still on its way out.
     this.#response.socket?.write(responseHead(status, headers, STATUS_CODES[status]), 'latin1');
   }
 
