@@ -1,7 +1,7 @@
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import { issueCertificate } from '../../src/pki/issue.ts';
@@ -121,39 +121,4 @@ function answerUpgrade(request: IncomingMessage, socket: Duplex): void {
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
   socket.on('data', (chunk: Buffer) => socket.write(`echo:${chunk.toString('latin1')}`));
   socket.on('end', () => socket.end());
-}
-
-/** An HTTP proxy that connects wherever it is asked by whom it knows. */
-export async function startConnectProxy(
-  credentials: string,
-): Promise<{ port: number; asked: string[]; refused: () => number; close: () => void }> {
-  const asked: string[] = [];
-  const sockets = new Set<Socket>();
-  let refused = 0;
-  const server = createServer();
-  server.on('connection', (socket) => sockets.add(socket));
-  server.on('connect', (request, socket: Socket) => {
-    socket.on('error', () => {});
-    const expected = `Basic ${Buffer.from(credentials).toString('base64')}`;
-    if (request.headers['proxy-authorization'] !== expected) {
-      refused += 1;
-      socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n');
-      return;
-    }
-    asked.push(request.url ?? '');
-    const [host = '', port = ''] = (request.url ?? '').split(':');
-    const onward = connect(Number(port), host, () => {
-      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
-      socket.pipe(onward).pipe(socket);
-    });
-    onward.on('error', () => socket.destroy());
-    onward.on('close', () => socket.destroy());
-    socket.on('close', () => onward.destroy());
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const close = (): void => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  };
-  return { port: (server.address() as AddressInfo).port, asked, refused: () => refused, close };
 }

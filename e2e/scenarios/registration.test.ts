@@ -10,7 +10,8 @@ import {
 } from '../worlds/register.ts';
 import { requestToken } from '../worlds/token.ts';
 import { auditEnd, type AuditEvent, auditSince } from './audit-log.ts';
-import { startConnectProxy, startTarget } from './identity-target.ts';
+import { startConnectProxy } from './egress-proxies.ts';
+import { startTarget } from './identity-target.ts';
 import { adminOf, describeGateway, metric, proxyPath, timeUntil } from './registration-world.ts';
 
 const gatewayUser = 'system:serviceaccount:vela-system:cluster-gateway';

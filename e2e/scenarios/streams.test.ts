@@ -9,6 +9,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { box, boxPod } from '../worlds/node.ts';
 import { until } from '../worlds/wait.ts';
 import { type AuditEvent, auditEnd, auditSince } from './audit-log.ts';
+import { startConnectProxy, startSocksProxy } from './egress-proxies.ts';
 import { lastDescendant, runKubectl } from './running-kubectl.ts';
 import { secretKubeconfig } from './secret-kubeconfig.ts';
 import { describeScenarios, proxyUrl } from './world.ts';
@@ -287,6 +288,53 @@ await describeScenarios(
         expect(await kubectl(get)).toEqual(there);
       });
     });
+
+    test.each([
+      ['http', startConnectProxy],
+      ['socks5', startSocksProxy],
+    ] as const)(
+      '[44][45] upgrades through an egress proxy (%s) with a password',
+      async (scheme, startProxy) => {
+        const proxy = await startProxy('jane:p@ss');
+        const name = `behind-${scheme}`;
+        const data = { 'proxy-url': `${scheme}://jane:p%40ss@127.0.0.1:${proxy.port}` };
+        await world().register(name, { cluster: 'a', credential: 'X509Certificate', data });
+        const server = proxyUrl(world(), name);
+        const content = randomBytes(5 * 1024 * 1024);
+        const command = ['sh', '-c', 'md5sum; echo oops >&2; exit 7'];
+        try {
+          for (const env of [{}, spdy]) {
+            const connections = proxy.asked.length;
+            const args = ['exec', '-i', box.name, '--', ...command];
+            expect(await kubectl(args, { server, env, stdin: content })).toEqual({
+              code: 7,
+              stdout: `${createHash('md5').update(content).digest('hex')}  -\n`,
+              stderr: 'oops\ncommand terminated with exit code 7\n',
+            });
+            const forward = start(['port-forward', box.name, `:${box.port}`], { server, env });
+            try {
+              const [, port = ''] = await forward.says(/127\.0\.0\.1:(\d+)/);
+              expect(await (await fetch(`http://127.0.0.1:${port}/index.html`)).text()).toBe('world\n');
+            } finally {
+              await forward.kill();
+            }
+            // Each upgrade has a connection of its own, through the proxy.
+            expect(proxy.asked.length - connections).toBeGreaterThanOrEqual(2);
+          }
+          expect(new Set(proxy.asked)).toEqual(new Set([new URL(world().a.url).host]));
+          const held = start(['exec', '-i', box.name, '--', 'cat'], { server });
+          held.write('alive\n');
+          await held.says(/alive/);
+          proxy.close();
+          expect(await held.exited).toMatchObject({ code: 1 });
+          const after = await kubectl(['get', 'pods'], { server });
+          expect(after).toMatchObject({ code: 1, stdout: '' });
+          expect(after.stderr).not.toContain('p@ss');
+        } finally {
+          proxy.close();
+        }
+      },
+    );
 
     test('a cluster whose API server is killed ends the streams of its callers, as it does directly', async () => {
       const kinds = [
