@@ -31,7 +31,9 @@ try {
   const soak: Soak = { kube, gateway, doors, signal, ended, minutes, notes: createNotes() };
   await pause(soak, 5_000);
   const begun = performance.now();
-  const sample = (): Promise<Sample> => sampleProcess(gateway.pid, (performance.now() - begun) / 1000);
+  const metrics = async (): Promise<string> => (await doors[1].call('/metrics')).text;
+  const sample = (): Promise<Sample> =>
+    sampleProcess(gateway.pid, (performance.now() - begun) / 1000, metrics);
   const before = await sample();
   console.log(`before: ${textOf(before)}`);
   const timer = setTimeout(() => end.abort(), minutes * 60_000);
@@ -49,10 +51,11 @@ try {
   }
   clearTimeout(timer);
   await load;
-  for (const door of doors) door.close();
+  doors[0].close();
   closeClusters();
   await sleep(settleMs);
   const after = await sample();
+  doors[1].close();
   console.log(`after: ${textOf(after)}`);
   const { failures, outages, lost, counts } = soak.notes;
   for (const [what, count] of [...counts].toSorted()) console.log(`${what}: ${count}`);
@@ -73,6 +76,7 @@ try {
   await kube.stop({ keep: process.exitCode !== 0 });
 }
 
-function textOf({ second, rssMiB, files, sockets }: Sample): string {
-  return `${second.toFixed(0)} s: ${rssMiB.toFixed(1)} MiB, ${files} files, ${sockets} sockets`;
+function textOf({ second, rssMiB, heapMiB, externalMiB, files, sockets }: Sample): string {
+  const memory = `${rssMiB.toFixed(1)} MiB (heap ${heapMiB.toFixed(1)}, external ${externalMiB.toFixed(1)})`;
+  return `${second.toFixed(0)} s: ${memory}, ${files} files, ${sockets} sockets`;
 }

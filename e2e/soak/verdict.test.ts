@@ -4,7 +4,7 @@ import { median, slope } from './statistics.ts';
 import { growthOf, problemsOf, type Sample, unexplained } from './verdict.ts';
 
 const sample = (second: number, rssMiB = 100, sockets = 20): Sample => ({
-  ...{ second, rssMiB, sockets },
+  ...{ second, rssMiB, sockets, heapMiB: 50, externalMiB: 5 },
   files: sockets + 30,
 });
 const samples = (rss: (i: number) => number): Sample[] =>

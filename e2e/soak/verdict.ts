@@ -6,6 +6,9 @@ export interface Sample {
   readonly second: number;
   /** Resident memory in MiB. */
   readonly rssMiB: number;
+  /** Of V8's heap, with what is not collected yet, and outside of it, in MiB: tells what resident memory is made of. */
+  readonly heapMiB: number;
+  readonly externalMiB: number;
   readonly files: number;
   readonly sockets: number;
 }
