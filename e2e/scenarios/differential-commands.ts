@@ -1,6 +1,7 @@
 import { policySequences } from './differential-policy.ts';
 import { readingSequences } from './differential-reading.ts';
 import type { Sequence } from './differential-step.ts';
+import { streamSequences } from './differential-streams.ts';
 import { workloadSequences } from './differential-workloads.ts';
 import { writingSequences } from './differential-writing.ts';
 
@@ -10,4 +11,5 @@ export const sequences: readonly Sequence[] = [
   ...writingSequences,
   ...policySequences,
   ...workloadSequences,
+  ...streamSequences,
 ];

@@ -27,6 +27,9 @@ export const manyConfigMaps = manifest({
   })),
 });
 
+/** A pod that runs until it is deleted. */
+export const pod = manifest(boxPod('streams', '{ns}'));
+
 /** A Deployment; its pods name their node, for there is no scheduler. */
 export const deployment = manifest({
   apiVersion: 'apps/v1',

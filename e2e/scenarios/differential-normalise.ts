@@ -34,7 +34,7 @@ const overlooked: readonly { readonly what: string; readonly pattern: RegExp; re
   { what: 'ages', pattern: /(?<=\s|^|\()\d+(?:ms|s|m\d+s|m)(?=\s|$|\)| ago)/gm, by: 'AGE' },
   { what: 'tokens', pattern: /\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, by: 'TOKEN' },
   { what: 'addresses of pods and Services', pattern: /\b10\.\d+\.\d+\.\d+\b/g, by: 'IP' },
-  { what: 'container ids', pattern: /\bcontainerd:\/\/[0-9a-f]{64}/g, by: 'CONTAINER' },
+  { what: 'container and exec ids', pattern: /(?:\bcontainerd:\/\/)?\b[0-9a-f]{64}\b/g, by: 'CONTAINER' },
   {
     what: 'generated names of pods',
     pattern: /(\bweb-[0-9a-z]{8,10})-[bcdfghjklmnpqrstvwxz2456789]{5}\b/g,

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 
 import { box } from '../worlds/node.ts';
+import { until } from '../worlds/wait.ts';
+import { auditEnd, auditSince } from './audit-log.ts';
 import { grant, onProxy, type Rule } from './inner-authorization-rights.ts';
 import { createClient } from './registration-client.ts';
 import { proxyPath } from './registration-world.ts';
@@ -39,21 +41,47 @@ await describeScenarios(
       }
     });
 
+    /** What is said to somebody who runs a command over SPDY. */
+    async function runsAs(user: string, query = ''): Promise<string> {
+      const { hub } = world();
+      const client = createClient({ url: hub.url, caPem: hub.caPem, ...(await hub.user(user)) });
+      const path = `/api/v1/namespaces/default/pods/${box.name}/exec?command=true&stdout=true${query}`;
+      try {
+        return await client.raw(
+          [
+            `POST ${proxyPath('a', path)} HTTP/1.1`,
+            ...['Host: hub', 'Connection: Upgrade', 'Upgrade: SPDY/3.1', 'Content-Length: 0'],
+            ...['X-Stream-Protocol-Version: v4.channel.k8s.io', '', ''],
+          ].join('\r\n'),
+          2000,
+        );
+      } finally {
+        client.close();
+      }
+    }
+    const switched = /^HTTP\/1\.1 101 [^]*x-stream-protocol-version: v4\.channel\.k8s\.io/i;
+
     test('[48] with create alone a client that speaks SPDY runs a command', async () => {
       await grant({ kube: world() }, { name: 'creator', kind: 'User' }, rules(['create'], ['create']));
-      const { hub } = world();
-      const client = createClient({ url: hub.url, caPem: hub.caPem, ...(await hub.user('creator')) });
-      const path = `/api/v1/namespaces/default/pods/${box.name}/exec?command=true&stdout=true`;
-      const said = await client.raw(
-        [
-          `POST ${proxyPath('a', path)} HTTP/1.1`,
-          ...['Host: hub', 'Connection: Upgrade', 'Upgrade: SPDY/3.1', 'Content-Length: 0'],
-          ...['X-Stream-Protocol-Version: v4.channel.k8s.io', '', ''],
-        ].join('\r\n'),
-        2000,
-      );
-      client.close();
-      expect(said).toMatch(/^HTTP\/1\.1 101 [^]*x-stream-protocol-version: v4\.channel\.k8s\.io/i);
+      expect(await runsAs('creator')).toMatch(switched);
+    });
+
+    test('[57] a caller who is impersonated runs a command as that user of the cluster, and with no more rights', async () => {
+      const { a } = world();
+      await grant({ kube: world() }, { name: 'jane', kind: 'User' }, rules(['create'], ['create']));
+      const refused = await runsAs('jane', '&impersonate=true');
+      expect(refused).toMatch(/^HTTP\/1\.1 403 [^]*User \\"jane\\" cannot create resource \\"pods\/exec\\"/);
+      const exec = { apiGroups: [''], resources: ['pods/exec'], verbs: ['create'] };
+      await grant({ kube: { hub: a } }, { name: 'jane', kind: 'User' }, [exec]);
+      const since = await auditEnd(a.auditLog);
+      await expect.poll(() => runsAs('jane', '&impersonate=true'), { timeout: 10_000 }).toMatch(switched);
+      const ofExec = async () =>
+        (await auditSince(a.auditLog, since)).find(
+          ({ stage, requestURI, responseStatus }) =>
+            stage === 'ResponseComplete' && requestURI.includes('/exec?') && responseStatus?.code === 101,
+        );
+      const { impersonatedUser } = await until('the end of exec', ofExec, { timeoutMs: 3000 });
+      expect(impersonatedUser?.username).toBe('jane');
     });
   },
   { node: true, gateway: { flags: ['--authorize-proxy-subpath', '--require-create-for-upgrade'] } },
