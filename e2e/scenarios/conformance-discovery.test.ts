@@ -169,6 +169,8 @@ await describeGateway('discovery, documents and probes, at the hub and directly'
     const documents = ['/openapi/v3', '/openapi/v2', '/apis', path, `/openapi/v3${path}`];
     let restarted: Promise<void> | undefined;
     try {
+      // Before its hub: one that still stops would answer, too.
+      await gateway.stop();
       await kube.hub.stop();
       restarted = gateway.restart();
       // Whoever waits for it hears of its failure.
