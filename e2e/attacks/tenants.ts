@@ -102,25 +102,52 @@ export function describeTenants(world: () => GatewayWorld, a: Witness, b: Witnes
       expect(await a.arrivedBefore(world().direct, mark)).toEqual([]);
     });
 
-    test('two clusters at once: neither gets the credential of the other', async () => {
+    test('clusters at once, by certificates and by tokens: none gets the credential of another', async () => {
+      const tokens = [
+        { name: 'a-by-token', cluster: 'a', account: 'keeper-at-a' },
+        { name: 'b-by-token', cluster: 'b', account: 'keeper-at-b' },
+        // The same cluster would take the token of either.
+        { name: 'a-by-another-token', cluster: 'a', account: 'another-at-a' },
+      ] as const;
+      for (const { name, cluster, account } of tokens) await registerByToken(name, cluster, account);
+      const clusters = [
+        { name: 'a', witness: a, credential: 'gateway-at-a' },
+        { name: 'b', witness: b, credential: 'gateway-at-b' },
+        ...tokens.map(({ name, cluster, account }) => ({
+          ...{ name, witness: cluster === 'a' ? a : b },
+          credential: `system:serviceaccount:kube-system:${account}`,
+        })),
+      ];
       const headers = linesOf('tess', ['tenants']);
       const asked = await Promise.all(
-        Array.from({ length: 100 }, async (_, i) => {
-          const name = i % 2 === 0 ? ('a' as const) : ('b' as const);
-          const mark = newMark();
-          const { status } = await frontProxy.call(proxyPath(name, markedPath(mark)), { headers });
-          expect(status).toBe(403);
-          return { name, mark };
-        }),
+        Array.from({ length: 50 }, () => clusters)
+          .flat()
+          .map(async (cluster) => {
+            const mark = newMark();
+            const path = proxyPath(cluster.name, markedPath(mark));
+            const { status } = await frontProxy.call(path, { headers });
+            expect(status, cluster.name).toBe(403);
+            return { ...cluster, mark };
+          }),
       );
-      for (const { name, mark } of asked) {
-        const witness = name === 'a' ? a : b;
-        expect(await witness.identityOf(mark)).toMatchObject({
-          credential: `gateway-at-${name}`,
-          user: 'tess',
-        });
-      }
+      for (const { witness, mark, credential } of asked)
+        expect(await witness.identityOf(mark)).toMatchObject({ credential, user: 'tess' });
     });
+
+    async function registerByToken(name: string, at: 'a' | 'b', account: string): Promise<void> {
+      const { kube, direct } = world();
+      await kube[at].api.expect('/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+        method: 'POST',
+        body: {
+          metadata: { name: account },
+          roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+          subjects: [{ kind: 'ServiceAccount', name: account, namespace: 'kube-system' }],
+        },
+      });
+      const credential = 'ServiceAccountToken';
+      await registerCluster(kube, name, { cluster: kube[at], credential, user: account });
+      await untilAnswered(direct, proxyPath(name, '/version'), 200);
+    }
 
     test('a name that leads to another cluster from now on takes nothing of the first with it', async () => {
       const { kube, direct } = world();
