@@ -79,7 +79,7 @@ export const attackItems: readonly AttackItem[] = [
     tests: [
       [attacks, 'users whose names look alike are never one another'],
       [attacks, 'the right of one is not that of another who looks alike'],
-      [attacks, 'two clusters at once: neither gets the credential of the other'],
+      [attacks, 'clusters at once, by certificates and by tokens: none gets the credential of another'],
       [attacks, 'a name that leads to another cluster from now on takes nothing of the first with it'],
       [attacks, 'a Secret that has no credential of its own is never served with that of another'],
       [
