@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Duplex, Readable } from 'node:stream';
 import type { HeaderLines } from '../base/header-lines.ts';
 import type { ClientConnection } from './client-connection.ts';
+import type { Http2NodeRequest, Http2NodeResponse } from './http2-node-pair.ts';
 
 /** The raw side of an HTTP/1.1 upgrade: the socket, and the bytes that came right behind the request. */
 export interface UpgradeSide {
@@ -11,8 +11,8 @@ export interface UpgradeSide {
 }
 
 export interface NodePair {
-  readonly request: IncomingMessage | Http2ServerRequest;
-  readonly response: ServerResponse | Http2ServerResponse;
+  readonly request: IncomingMessage | Http2NodeRequest;
+  readonly response: ServerResponse | Http2NodeResponse;
 }
 
 /**

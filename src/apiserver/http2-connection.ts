@@ -1,22 +1,15 @@
-import { constants as h2, performServerHandshake } from 'node:http2';
-import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Log } from '../base/log.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
+import { Http2Connection } from '../http2/connection.ts';
+import { errorCode } from '../http2/frame.ts';
+import type { Http2Stream } from '../http2/stream.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Exchange } from './exchange.ts';
 import { Http2Exchange } from './http2-exchange.ts';
 import type { ListenerLimits } from './listener-limits.ts';
 import { RequestTurns } from './request-turns.ts';
 
-/** What Node gives with a new stream: flags and the lines as they came stand behind the joined headers. */
-type StreamEvent = [
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  flags: number,
-  rawHeaders: string[],
-];
-
-export interface Http2ConnectionOptions {
+export interface ServerConnectionOptions {
   readonly limits: ListenerLimits;
   readonly handle: (exchange: Exchange) => void;
   readonly log: Log;
@@ -31,15 +24,15 @@ const quietMs = 200;
 const requestsPerTurn = 32;
 
 /** An HTTP/2 connection: its streams become Exchanges; it ends in good order, and when its peer is hostile or gone. */
-export class Http2Connection {
-  readonly #session: ServerHttp2Session;
+export class Http2ServerConnection {
+  readonly #connection: Http2Connection;
+  readonly #options: ServerConnectionOptions;
   readonly #client: ClientConnection;
   readonly #limits: ListenerLimits;
   readonly #openedAt = performance.now();
   readonly #maxAgeMs: number;
   readonly #resets: { readonly unknown: TokenBucket; readonly authenticated: TokenBucket };
   readonly #turns = new RequestTurns(requestsPerTurn);
-  #openStreams = 0;
   #served = false;
   #idleSince = performance.now();
   #pingedAt = performance.now();
@@ -47,7 +40,7 @@ export class Http2Connection {
   #overAt: number | undefined;
   #askedAt = performance.now();
 
-  constructor(client: ClientConnection, options: Http2ConnectionOptions) {
+  constructor(client: ClientConnection, options: ServerConnectionOptions) {
     const { limits, log } = options;
     this.#client = client;
     this.#limits = limits;
@@ -56,37 +49,56 @@ export class Http2Connection {
       authenticated: new TokenBucket(limits.resets.authenticated),
     };
     this.#maxAgeMs = limits.maxConnectionAgeMs * (0.9 + Math.random() * 0.2);
-    this.#session = handshake(client, limits);
-    this.#session.on('error', (error: Error) => log.debug({ err: error }, 'HTTP/2 session failed'));
-    this.#session.on('stream', (...event: StreamEvent) => this.#onStream(event, options));
+    this.#options = options;
+    this.#connection = new Http2Connection(
+      client.socket,
+      {
+        requests: {
+          maxConcurrentStreams: limits.maxStreamsPerConnection,
+          onRequest: (stream, lines, endOfStream) => this.#onRequest({ stream, lines, endOfStream }),
+          onHeadTooLarge: (stream) => refuseTooLarge(stream),
+        },
+        maxHeaderBytes: limits.maxHeaderBytes,
+        streamWindowBytes: 256 * 1024,
+        // Bodies of many uploads share this connection's window.
+        connectionWindowBytes: 8 * 1024 * 1024,
+        maxUnreadBytes: 64 * 1024 * 1024,
+      },
+      {
+        onSettings: () => undefined,
+        onGoaway: () => undefined,
+        onPong: () => undefined,
+        onClose: (error) => {
+          if (error) log.debug({ err: error }, 'HTTP/2 connection failed');
+        },
+      },
+    );
   }
 
   /**
    * Ends the connection in good order: GOAWAY names the last stream that was begun. It and those before it are
-   * answered; later ones were never begun, and the client sends them again elsewhere (RFC 9113 6.8). As Go's server,
-   * and unlike what the RFC recommends, there is no notice before it: Node ignores new streams after any GOAWAY.
+   * answered; later ones were never begun, and the client sends them again elsewhere (RFC 9113 6.8).
    */
   finish(): void {
-    if (!this.#session.closed && !this.#session.destroyed) this.#session.close();
+    this.#connection.finish();
   }
 
   destroy(): void {
-    this.#session.destroy();
-    this.#client.socket.destroy();
+    this.#connection.destroy();
   }
 
   /** Looks after itself; to be called every few seconds. */
   check(now: number): void {
-    if (this.#session.destroyed || (this.#session.closed && this.#openStreams === 0)) {
-      // The end has been sent; a client that does not answer with its own would stay for ever, and so would one that
-      // has begun a request and never ends its head: nghttp2 has a stream then, of which nobody is told.
+    const { openStreams } = this.#connection;
+    if (this.#connection.ending && openStreams === 0) {
+      // The end has been sent; a client that does not answer with its own would stay for ever.
       this.#overAt ??= now;
       if (now - this.#overAt > farewellMs) this.destroy();
       return;
     }
     if (this.#isOld(now)) this.finish();
     const idleTimeoutMs = this.#served ? this.#limits.http2IdleTimeoutMs : this.#limits.headersTimeoutMs;
-    if (this.#openStreams === 0 && now - this.#idleSince > idleTimeoutMs) this.finish();
+    if (openStreams === 0 && now - this.#idleSince > idleTimeoutMs) this.finish();
     if (now - this.#pingedAt > this.#limits.pingIntervalMs) this.#checkLiveness(now);
   }
 
@@ -107,38 +119,35 @@ export class Http2Connection {
     }
     this.#pingedAt = now;
     this.#bytesAtPing = bytesRead;
-    this.#session.ping(() => {});
+    this.#connection.ping();
   }
 
-  #onStream([stream, headers, flags, rawHeaders]: StreamEvent, options: Http2ConnectionOptions): void {
-    const endOfStream = (flags & h2.NGHTTP2_FLAG_END_STREAM) !== 0;
-    this.#openStreams += 1;
+  #onRequest(request: { stream: Http2Stream; lines: string[]; endOfStream: boolean }): void {
+    const { limits, handle } = this.#options;
     this.#served = true;
     this.#askedAt = performance.now();
-    stream.once('close', () => this.#onStreamEnd(stream));
-    const { goawayChance } = this.#limits;
     // As kube-apiserver's filter: any request may be the one, probes too (apiserver filters/goaway.go).
-    if (goawayChance > 0 && Math.random() < goawayChance) this.finish();
-    const { limits, handle } = options;
+    if (limits.goawayChance > 0 && Math.random() < limits.goawayChance) this.finish();
     const exchange = new Http2Exchange({
-      ...{ stream, headers, rawHeaders, endOfStream, limits },
+      ...request,
+      limits,
       connection: this.#client,
       closeConnection: () => this.finish(),
+      onStreamEnd: (isReset) => this.#onStreamEnd(isReset),
     });
-    this.#turns.add({ isGone: () => stream.closed || stream.destroyed, begin: () => handle(exchange) });
+    request.stream.listener = exchange;
+    this.#turns.add({ isGone: () => request.stream.closed, begin: () => handle(exchange) });
   }
 
-  #onStreamEnd(stream: ServerHttp2Stream): void {
-    this.#openStreams -= 1;
+  #onStreamEnd(isReset: boolean): void {
     this.#idleSince = performance.now();
-    if (stream.aborted && stream.rstCode !== h2.NGHTTP2_NO_ERROR && !this.#mayReset()) {
-      this.#session.destroy(new Error('too many resets'), h2.NGHTTP2_ENHANCE_YOUR_CALM);
-    }
+    if (isReset && !this.#mayReset()) this.#connection.fail(errorCode.enhanceYourCalm, 'too many resets');
   }
 
   /**
-   * Rapid reset (CVE-2023-44487). nghttp2's own limit knows one rate for all and would end the streams of every user
-   * when one of them aborts much through the hub: kube-aggregator is not limited, others by what is known of them.
+   * Rapid reset (CVE-2023-44487), and what makes the server reset (CVE-2025-8671). One rate for all would end the streams
+   * of every user when one of them aborts much through the hub: kube-aggregator is not limited, others by what is known
+   * of them.
    */
   #mayReset(): boolean {
     const { caller } = this.#client;
@@ -146,26 +155,8 @@ export class Http2Connection {
   }
 }
 
-function handshake({ socket }: ClientConnection, limits: ListenerLimits): ServerHttp2Session {
-  const session = performServerHandshake(socket, {
-    settings: {
-      maxConcurrentStreams: limits.maxStreamsPerConnection,
-      maxHeaderListSize: limits.maxHeaderBytes,
-      // nghttp2 takes eight CONTINUATION frames (CVE-2024-27983): of 16 KiB each they would hold 144 KiB of headers.
-      maxFrameSize: Math.max(16_384, Math.min(limits.maxHeaderBytes, 2 ** 24 - 1)),
-      initialWindowSize: 256 * 1024,
-      enablePush: false,
-    },
-    // Each pair counts 32 bytes more than it has (RFC 9113 6.5.2), so the size is the one limit that is ever reached.
-    // The default of 128 pairs refuses every request of a user in 130 groups.
-    maxHeaderListPairs: Math.ceil(limits.maxHeaderBytes / 32),
-    maxSendHeaderBlockLength: limits.maxHeaderBytes,
-    maxSessionMemory: 100,
-    // Resets are counted by Http2Connection.
-    streamResetBurst: 2 ** 31 - 1,
-    streamResetRate: 2 ** 31 - 1,
-  });
-  // Bodies of many uploads share this connection's window.
-  session.setLocalWindowSize(8 * 1024 * 1024);
-  return session;
+/** RFC 6585 5. What of the body is on its way is for nobody. */
+function refuseTooLarge(stream: Http2Stream): void {
+  stream.sendHead([':status', '431'], true);
+  stream.reset(errorCode.noError);
 }

@@ -1,58 +1,68 @@
-import { Http2ServerRequest, Http2ServerResponse, constants } from 'node:http2';
-import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Readable } from 'node:stream';
+import { firstHeader } from '../base/header-lines.ts';
 import type { HeaderLines } from '../base/header-lines.ts';
+import { errorCode } from '../http2/frame.ts';
+import { IncomingBody } from '../http2/incoming-body.ts';
+import type { Http2Stream, StreamListener } from '../http2/stream.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ListenerLimits } from './listener-limits.ts';
 import { expectsContinue, onFirstRead } from './expect-continue.ts';
 import type { Exchange, NodePair, StreamedBody, UpgradeSide } from './exchange.ts';
+import { createHttp2NodePair } from './http2-node-pair.ts';
+import type { Http2NodeResponse } from './http2-node-pair.ts';
+import { httpDate } from './http-date.ts';
+import { StreamedAnswer } from './streamed-answer.ts';
 
-/** A request of an HTTP/2 connection, on Node's stream API: the compatibility API costs half again as much. */
-export class Http2Exchange implements Exchange {
+export interface Http2ExchangeOptions {
+  readonly stream: Http2Stream;
+  /** With pseudo headers first. */
+  readonly lines: readonly string[];
+  readonly endOfStream: boolean;
+  readonly connection: ClientConnection;
+  readonly limits: ListenerLimits;
+  readonly closeConnection: () => void;
+  /** `isReset`: by the caller, or because of what it sent. */
+  readonly onStreamEnd: (isReset: boolean) => void;
+}
+
+/** A request of an HTTP/2 connection. */
+export class Http2Exchange implements Exchange, StreamListener {
   readonly protocol = 'HTTP/2.0';
   readonly isUpgrade = false;
   readonly method: string;
   readonly target: string;
   readonly headers: HeaderLines;
   readonly connection: ClientConnection;
-  readonly body: Readable | undefined;
-  readonly #stream: ServerHttp2Stream;
-  readonly #parsedHeaders: IncomingHttpHeaders;
+  readonly body: RequestBody | undefined;
+  readonly #authority: string;
+  readonly #stream: Http2Stream;
   readonly #limits: ListenerLimits;
   readonly #closeConnection: () => void;
+  readonly #onStreamEnd: (isReset: boolean) => void;
   readonly #endListeners: (() => void)[] = [];
   #controller: AbortController | undefined;
   #ended = false;
   #status: number | undefined;
-  #response: Http2ServerResponse | undefined;
-  #streamed: Readable | undefined;
+  #response: Http2NodeResponse | undefined;
+  #streamed: StreamedAnswer | undefined;
   #onHead: ((status: number) => void) | undefined;
+  #timers: NodeJS.Timeout[] = [];
 
-  constructor(options: {
-    stream: ServerHttp2Stream;
-    headers: IncomingHttpHeaders;
-    rawHeaders: readonly string[];
-    endOfStream: boolean;
-    connection: ClientConnection;
-    limits: ListenerLimits;
-    closeConnection: () => void;
-  }) {
-    const { stream, headers, rawHeaders } = options;
+  constructor(options: Http2ExchangeOptions) {
+    const { stream, lines, limits } = options;
     this.#stream = stream;
-    this.#parsedHeaders = headers;
-    this.method = headers[':method'] ?? '';
-    this.target = headers[':path'] ?? '';
-    this.headers = withoutPseudoHeaders(rawHeaders);
+    const { method, target, authority, headers } = readHead(lines);
+    this.method = method;
+    this.target = target;
+    this.#authority = authority;
+    this.headers = headers;
     this.connection = options.connection;
-    this.#limits = options.limits;
+    this.#limits = limits;
     this.#closeConnection = options.closeConnection;
-    this.body = options.endOfStream ? undefined : stream;
-    // The reset of a stream is told by 'close' too; an error without a listener would end the process.
-    stream.on('error', () => {});
-    stream.on('close', () => this.#onClose());
-    // After a reset by the caller Node says 'end' as after END_STREAM: half a body would look whole.
-    if (this.body && expectsContinue(this.headers)) onFirstRead(this.body, () => this.inform(100, []));
-    if (this.body) stream.on('aborted', () => stream.destroy(new Error('the caller went away')));
+    this.#onStreamEnd = options.onStreamEnd;
+    if (options.endOfStream) return;
+    this.body = new RequestBody(stream);
+    if (expectsContinue(headers)) onFirstRead(this.body, () => this.inform(100, []));
   }
 
   get status(): number | undefined {
@@ -70,15 +80,6 @@ export class Http2Exchange implements Exchange {
     this.#controller.abort(reason);
   }
 
-  #onClose(): void {
-    this.#ended = true;
-    // writableFinished: everything incl. END_STREAM was handed to the socket.
-    if (!this.#stream.writableFinished || this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR) {
-      this.#controller?.abort(new Error('the caller went away'));
-    }
-    for (const listener of this.#endListeners) listener();
-  }
-
   onEnd(listener: () => void): void {
     if (this.#ended) listener();
     else this.#endListeners.push(listener);
@@ -89,62 +90,59 @@ export class Http2Exchange implements Exchange {
   }
 
   inform(status: number, headers: HeaderLines): void {
-    if (this.#gone()) return;
-    try {
-      this.#stream.additionalHeaders({ ':status': status, ...objectOf(headers) });
-    } catch {
-      // Node refuses lines that it would not read itself; the answer that counts is still to come.
-    }
+    if (!this.#gone()) this.#stream.sendHead([':status', String(status), ...headers], false);
   }
 
   respond(status: number, headers: HeaderLines, body?: string | Uint8Array): void {
     if (this.#gone()) return;
-    this.#status = status;
-    this.#onHead?.(status);
     const empty = body === undefined || body.length === 0 || this.method === 'HEAD';
-    this.#stream.respond([':status', String(status), ...headers], { endStream: empty });
-    if (!empty) this.#stream.end(body);
-    this.#dropUnreadBody();
-    this.#cutWhenUnread();
+    this.#sendHead(status, headers, empty);
+    if (!empty) this.#stream.end(typeof body === 'string' ? Buffer.from(body) : bufferOf(body));
+    this.#afterAnswer();
   }
 
-  stream(status: number, headers: HeaderLines, { body, trailers }: StreamedBody): void {
+  stream(status: number, headers: HeaderLines, streamed: StreamedBody): void {
     if (this.#gone()) {
-      body.destroy();
+      streamed.body.destroy();
       return;
     }
-    this.#status = status;
-    this.#onHead?.(status);
-    const stream = this.#stream;
-    if (trailers) stream.once('wantTrailers', () => sendTrailers(stream, trailers()));
-    stream.respond([':status', String(status), ...headers], { waitForTrailers: trailers !== undefined });
-    body.once('error', () => this.abort());
-    stream.once('close', () => body.destroy());
-    body.pipe(stream);
-    body.once('end', () => {
-      this.#dropUnreadBody();
-      this.#cutWhenUnread();
+    this.#sendHead(status, headers, false);
+    this.#streamed = new StreamedAnswer(this.#stream, streamed, {
+      onComplete: () => this.#afterAnswer(),
+      onBroken: () => this.abort(),
     });
-    this.#streamed = body;
   }
 
   finish(): void {
-    const body = this.#streamed;
-    if (!body || this.#stream.destroyed) return;
-    body.unpipe(this.#stream);
+    const streamed = this.#streamed;
+    if (!streamed || this.#stream.closed) return;
+    streamed.letGo();
     this.#stream.end();
-    this.#dropUnreadBody();
-    this.#cutWhenUnread();
-    body.destroy();
+    this.#afterAnswer();
+    streamed.body.destroy();
   }
 
   nodePair(): NodePair {
-    const request = new Http2ServerRequest(this.#stream, this.#parsedHeaders, {}, [...this.headers]);
-    const response = new Http2ServerResponse(this.#stream);
+    const stream = this.#stream;
+    const { request, response } = createHttp2NodePair({
+      ...{ method: this.method, target: this.target, headers: this.headers, authority: this.#authority },
+      ...{ socket: this.connection.socket, body: this.body },
+      sink: {
+        head: (status, lines, endStream) => {
+          this.#sendHead(status, lines, endStream);
+          if (endStream) this.#afterAnswer();
+        },
+        inform: (status, lines) => this.inform(status, lines),
+        write: (chunk) => stream.write(chunk),
+        end: () => {
+          stream.end();
+          this.#afterAnswer();
+        },
+        abort: () => this.abort(),
+      },
+    });
     this.#response = response;
-    this.#cutWhenUnread();
     if (this.body) this.#cutWhenSlow(this.body);
-    // Node keeps its own link from the stream to both objects in its compatibility layer only.
     return { request, response };
   }
 
@@ -153,34 +151,79 @@ export class Http2Exchange implements Exchange {
   }
 
   abort(): void {
-    // `close` would end the writable side first, and half an answer would look whole: END_STREAM, then RST_STREAM.
-    if (!this.#stream.destroyed) this.#stream.destroy(new Error('the answer was cut short'));
+    this.#stream.reset(errorCode.internalError);
   }
 
   closeConnectionAfter(): void {
     this.#closeConnection();
   }
 
+  // What follows is for the stream.
+
+  /** Of answers; a request has its head before there is an exchange. */
+  headReceived(): void {}
+
+  dataReceived(chunk: Buffer): void {
+    this.body?.receivePiece(chunk);
+  }
+
+  endReceived(): void {
+    this.body?.receiveEnd();
+  }
+
+  drained(): void {
+    this.#streamed?.drained();
+    this.#response?.onDrain();
+  }
+
+  streamClosed(code: number | undefined, byPeer: boolean): void {
+    this.#ended = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    const { body } = this;
+    if (body && !body.isWhole) body.destroy(new Error('the caller went away'));
+    // localSent: everything incl. END_STREAM is on its way.
+    const complete = this.#stream.localSent && (code === undefined || code === errorCode.noError);
+    if (!complete) this.#controller?.abort(new Error('the caller went away'));
+    this.#streamed?.closed();
+    this.#response?.onEnd(complete);
+    this.#onStreamEnd(isResetOf(code, byPeer));
+    for (const listener of this.#endListeners) listener();
+  }
+
+  #sendHead(status: number, headers: HeaderLines, endStream: boolean): void {
+    this.#status = status;
+    this.#onHead?.(status);
+    const lines = [':status', String(status), ...headers];
+    if (firstHeader(headers, 'date') === undefined) lines.push('date', httpDate());
+    this.#stream.sendHead(lines, endStream);
+  }
+
+  /** Whoever answers has said all of it; it may not be out, and not all of the request may be in. */
+  #afterAnswer(): void {
+    if (this.#stream.closed) return;
+    this.#cutWhenUnread();
+    this.#dropUnreadBody();
+  }
+
   /** A stream whose answer is complete and of which nothing moves holds memory for a caller that takes nothing. */
   #cutWhenUnread(): void {
-    const stream = this.#stream;
-    if (stream.destroyed) return;
-    // Node looks at what was sent since: bytes that move put the time off. A watch without events is not complete.
-    stream.setTimeout(this.#limits.unreadAnswerTimeoutMs, () => {
-      if (stream.writableEnded) stream.destroy(new Error('the caller does not read its answer'));
-      else this.#cutWhenUnread();
-    });
+    let sent = this.#stream.sentBytes;
+    const timer = setInterval(() => {
+      if (this.#stream.localSent) clearInterval(timer);
+      else if (sent === this.#stream.sentBytes) this.#stream.reset(errorCode.cancel);
+      else sent = this.#stream.sentBytes;
+    }, this.#limits.unreadAnswerTimeoutMs);
+    this.#timers.push(timer);
   }
 
   #cutWhenSlow(body: Readable): void {
-    const timer = setTimeout(() => {
-      this.#stream.destroy(new Error('the body took too long'));
-    }, this.#limits.bodyTimeoutMs);
+    const timer = setTimeout(() => this.abort(), this.#limits.bodyTimeoutMs);
+    this.#timers.push(timer);
     for (const event of ['end', 'close']) body.once(event, () => clearTimeout(timer));
   }
 
   #gone(): boolean {
-    return this.#stream.destroyed || this.#stream.closed || this.#stream.headersSent;
+    return this.#stream.closed || this.status !== undefined;
   }
 
   /**
@@ -188,34 +231,70 @@ export class Http2Exchange implements Exchange {
    * it comes: the answer is complete, so that no error is told (RFC 9113 8.1).
    */
   #dropUnreadBody(): void {
-    const stream = this.#stream;
-    if (!this.body || stream.readableEnded || stream.destroyed) return;
-    stream.resume();
-    // Without an error Node waits until the answer is out.
-    const close = () => stream.close(constants.NGHTTP2_NO_ERROR);
-    const timer = setTimeout(close, this.#limits.bodyTimeoutMs);
-    stream.once('close', () => clearTimeout(timer));
+    if (!this.body || this.#stream.remoteEnded) return;
+    this.body.resume();
+    const cut = (): void => {
+      if (this.#stream.localSent) this.#stream.reset(errorCode.noError);
+      else timer.refresh();
+    };
+    const timer = setTimeout(cut, this.#limits.bodyTimeoutMs);
+    this.#timers.push(timer);
   }
 }
 
-function sendTrailers(stream: ServerHttp2Stream, lines: HeaderLines): void {
-  if (!stream.destroyed) stream.sendTrailers(objectOf(lines));
-}
+/** The caller's body; the exchange ends it. */
+class RequestBody extends IncomingBody {
+  isWhole = false;
 
-function objectOf(lines: HeaderLines): OutgoingHttpHeaders {
-  const headers: OutgoingHttpHeaders = {};
-  for (let i = 0; i + 1 < lines.length; i += 2) {
-    const name = (lines[i] ?? '').toLowerCase();
-    const value = lines[i + 1] ?? '';
-    const before = headers[name];
-    headers[name] = before === undefined ? value : [before, value].flat().map(String);
+  constructor(stream: Http2Stream) {
+    super();
+    this.receiveFrom(stream);
+    // Whoever reads it hears of its end by 'error' too; unheard, it would end the process.
+    this.on('error', () => {});
   }
-  return headers;
+
+  receivePiece(chunk: Buffer): void {
+    this.receive(chunk);
+  }
+
+  receiveEnd(): void {
+    this.isWhole = true;
+    this.complete();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.dropHeld();
+    done(error);
+  }
 }
 
-function withoutPseudoHeaders(raw: readonly string[]): HeaderLines {
-  // Pseudo headers come first (RFC 9113 8.3), so the rest is one slice.
-  let start = 0;
-  while (start < raw.length && raw[start]?.startsWith(':')) start += 2;
-  return raw.slice(start);
+/** Resets that a caller is charged for: its own, and those that its frames made us send (CVE-2025-8671). */
+function isResetOf(code: number | undefined, byPeer: boolean): boolean {
+  if (code === undefined) return false;
+  return byPeer ? code !== errorCode.noError : faults.has(code);
+}
+
+const faults: ReadonlySet<number> = new Set([
+  errorCode.protocolError,
+  errorCode.flowControlError,
+  errorCode.streamClosed,
+]);
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Pseudo headers come first (RFC 9113 8.3), so the rest is one slice. */
+function readHead(lines: readonly string[]) {
+  let method = '';
+  let target = '';
+  let authority = '';
+  let at = 0;
+  for (; lines[at]?.charCodeAt(0) === 58; at += 2) {
+    const value = lines[at + 1] ?? '';
+    if (lines[at] === ':method') method = value;
+    else if (lines[at] === ':path') target = value;
+    else if (lines[at] === ':authority') authority = value;
+  }
+  return { method, target, authority, headers: lines.slice(at) };
 }

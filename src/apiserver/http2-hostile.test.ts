@@ -302,31 +302,24 @@ describe('frames that break rules', () => {
     client.close();
   });
 
-  test.each(['a\nb', 'a\r\nhost: x', 'a\0'])(
-    'a value with a line end or a NUL reaches nobody (%j)',
+  test.each(['a\nb', 'a\r\nhost: x', 'a\0', ' a', 'a\t'])(
+    'a request with a value that none can be (%j) is refused, and nothing of it reaches anybody',
     async (value) => {
-      const lines: string[] = [];
-      const listener = await startListener((exchange) => {
-        lines.push(...exchange.headers);
-        exchange.respond(200, []);
-      });
+      const { targets, handle } = handler();
+      const listener = await startListener(handle);
       const client = await connectRawHttp2({ port: listener.port });
-      await client.send(
-        request(1, {
-          headers: [
-            ['x', value],
-            ['y', 'good'],
-          ],
-        }),
-      );
-      await expect.poll(() => lines).toEqual(['y', 'good']);
+      await client.send(request(1, { headers: [['x', value]] }), request(3, { path: '/after' }));
+      expect(
+        await client.next(({ type, stream }) => type === frameTypes.reset && stream === 1),
+      ).toBeDefined();
+      await expect.poll(() => targets).toEqual(['/after']);
       client.close();
     },
   );
 });
 
 describe('large heads', () => {
-  const inFrames = (stream: number, block: Buffer, size: number) => {
+  const inFrames = (stream: number, block: Buffer, size = 16 * 1024) => {
     const parts = Array.from({ length: Math.ceil(block.length / size) }, (_, i) =>
       block.subarray(i * size, (i + 1) * size),
     );
@@ -350,12 +343,12 @@ describe('large heads', () => {
       ...more,
     ]);
 
-  test('of 900 KiB get through: nine frames of 16 KiB would not hold them', async () => {
+  test('of 900 KiB get through, in frames of 16 KiB', async () => {
     const { targets, handle } = handler();
     const listener = await startListener(handle);
     const client = await connectRawHttp2({ port: listener.port });
     const block = lines(Array.from({ length: 900 }, (_, i) => [`x-${i}`, 'v'.repeat(1000)] as const));
-    await client.send(...inFrames(1, block, 256 * 1024));
+    await client.send(...inFrames(1, block));
     expect(await client.next(({ type }) => type === frameTypes.headers)).toBeDefined();
     expect(targets).toEqual(['/large']);
     client.close();
@@ -371,14 +364,18 @@ describe('large heads', () => {
     const long = Buffer.concat([Buffer.from([0x40]), headerBlock([['bomb', 'b'.repeat(4000)]]).subarray(1)]);
     for (let i = 0; i < 200; i += 1) {
       const block = Buffer.concat([lines([]), long, Buffer.alloc(60_000, 0xbe)]);
-      await client.send(...inFrames(3 + 2 * i, block, 128 * 1024));
+      await client.send(...inFrames(3 + 2 * i, block));
     }
     await client.send(request(1_001));
     expect(
       await client.next(({ type, stream }) => type === frameTypes.headers && stream === 1_001),
     ).toBeDefined();
     expect(targets).toEqual(['/held', '/']);
-    expect(client.received.filter(({ type }) => type === frameTypes.reset)).toHaveLength(200);
+    // 431, which is a line of the table from the second on.
+    const refused = client.received.filter(
+      ({ type, stream }) => type === frameTypes.headers && stream < 1_001,
+    );
+    expect(refused).toHaveLength(200);
     expect(process.memoryUsage().rss - before).toBeLessThan(150e6);
     client.close();
   });
@@ -387,9 +384,7 @@ describe('large heads', () => {
     const { targets, handle } = handler();
     const listener = await startListener(handle);
     const client = await connectRawHttp2({ port: listener.port });
-    await client.send(
-      ...inFrames(1, lines(Array.from({ length: 28_000 }, () => ['a', 'b'] as const)), 900_000),
-    );
+    await client.send(...inFrames(1, lines(Array.from({ length: 28_000 }, () => ['a', 'b'] as const))));
     expect(await client.next(({ type }) => type === frameTypes.headers)).toBeDefined();
     expect(targets).toEqual(['/large']);
     client.close();

@@ -7,7 +7,7 @@ import type { Log } from '../base/log.ts';
 import { ClientConnection } from './client-connection.ts';
 import type { Exchange } from './exchange.ts';
 import { createHttp1Server } from './http1-server.ts';
-import { Http2Connection } from './http2-connection.ts';
+import { Http2ServerConnection } from './http2-connection.ts';
 import { defaultListenerLimits } from './listener-limits.ts';
 import type { ListenerLimits } from './listener-limits.ts';
 import type { ServingCertificate, SniCertificate } from './sni-certificates.ts';
@@ -42,7 +42,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const limits = { ...defaultListenerLimits, ...options.limits };
   const { handle, log } = options;
   const sockets = new Set<TLSSocket>();
-  const http2 = new Set<Http2Connection>();
+  const http2 = new Set<Http2ServerConnection>();
   const clients = new WeakMap<object, ClientConnection>();
   const state = { closing: false };
   const http1 = createHttp1Server({
@@ -56,7 +56,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     socket.on('error', () => {});
     socket.once('close', () => sockets.delete(socket));
     if (socket.alpnProtocol === 'h2') {
-      const connection = new Http2Connection(client, { limits, handle, log });
+      const connection = new Http2ServerConnection(client, { limits, handle, log });
       http2.add(connection);
       socket.once('close', () => http2.delete(connection));
     } else {
@@ -110,7 +110,7 @@ function checkIntervalMs({ http2IdleTimeoutMs, pingIntervalMs, headersTimeoutMs 
 async function closeListener(parts: {
   server: Server;
   http1: HttpServer;
-  http2: Set<Http2Connection>;
+  http2: Set<Http2ServerConnection>;
 }): Promise<void> {
   const { server, http1, http2 } = parts;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));

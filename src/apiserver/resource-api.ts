@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import Fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { NodePair } from './exchange.ts';
 import type { Log } from '../base/log.ts';
 import type { SpreadEnds } from '../base/spread-ends.ts';
 import { badRequest, methodNotAllowed, unsupportedMediaType } from '../kube/status.ts';
@@ -39,7 +39,7 @@ export interface ResourceApi {
   /** Open watches. */
   readonly watches: number;
   /** Answers one admitted request: `attachRequestContext` was called for it. */
-  handle(request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void;
+  handle(request: NodePair['request'], response: NodePair['response']): void;
   /** Ends the watches and waits for what is being answered. */
   close(): Promise<void>;
 }
@@ -155,7 +155,7 @@ class Answering {
   readonly #open = new Set<object>();
   #onEmpty: (() => void) | undefined;
 
-  add(response: ServerResponse | Http2ServerResponse): void {
+  add(response: NodePair['response']): void {
     this.#open.add(response);
     response.once('close', () => {
       this.#open.delete(response);

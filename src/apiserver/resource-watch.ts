@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import { StatusError, verbNotSupported } from '../kube/status.ts';
 import { parseListOptions } from './list-options.ts';
@@ -50,6 +49,5 @@ export async function serveWatch(
 function writeHead(response: NodeResponse, headers: Readonly<Record<string, unknown>>): void {
   response.statusCode = 200;
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, String(value));
-  // Node's type of HTTP/2 responses does not know it; both protocols have it.
-  (response as ServerResponse).flushHeaders();
+  response.flushHeaders();
 }

@@ -1,11 +1,9 @@
 import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
-import { constants } from 'node:http2';
-import type { Http2ServerResponse } from 'node:http2';
 import type { Writable } from 'node:stream';
 import type { Log } from '../base/log.ts';
 import type { KubeObject } from '../kube/object-meta.ts';
 import type { WatchEvent } from '../kube/watch-event.ts';
+import type { NodePair } from './exchange.ts';
 import type { ListOptions } from './list-options.ts';
 import type { AnyResource, ResourceContext } from './resource.ts';
 import { listFor } from './resource-read.ts';
@@ -13,7 +11,7 @@ import { statusErrorOf } from './status-response.ts';
 import type { WatchEncoder, WatchView } from './watch-encoder.ts';
 import { selectEvent } from './watch-encoder.ts';
 
-export type NodeResponse = ServerResponse | Http2ServerResponse;
+export type NodeResponse = NodePair['response'];
 
 export interface WatchRequest {
   readonly resource: AnyResource;
@@ -177,9 +175,6 @@ export class WatchStream {
   #end(): void {
     if (this.#gone) return;
     if (!this.#blocked) this.#response.end();
-    else if (isHttp2(this.#response)) this.#response.stream.close(constants.NGHTTP2_CANCEL);
     else this.#response.destroy();
   }
 }
-
-const isHttp2 = (response: NodeResponse): response is Http2ServerResponse => 'stream' in response;

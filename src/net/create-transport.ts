@@ -105,7 +105,6 @@ class PooledTransport implements Transport {
     this.#connect = createConnect({ handshakeTimeoutMs: this.#limits.handshakeTimeoutMs, ...options });
     this.#http1Until = options.tls ? 0 : Infinity;
     this.#sessionOptions = {
-      address: options.address,
       settingsTimeoutMs: this.#limits.handshakeTimeoutMs,
       ...this.#limits,
     };
@@ -132,7 +131,7 @@ class PooledTransport implements Transport {
   }
 
   async upgrade(request: OutgoingRequest): Promise<UpgradeResponse> {
-    checkRequest(request);
+    checkRequest(request, { isUpgrade: true });
     if (this.#closed) throw this.#closedFailure();
     if (this.#upgrading + this.#upgraded.size >= this.#limits.maxUpgrades)
       throw new Failure('refused', `too many upgraded connections to ${this.#name}`);

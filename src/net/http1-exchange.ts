@@ -99,11 +99,13 @@ export class Http1Exchange extends Readable {
     // `flushHeaders` writes bytes above 0x7f as UTF-8: values must arrive as they are (RFC 9110 5.5).
     request.write(noBytes);
     const length = firstHeader(headers, 'content-length');
-    return new RequestBody(body, request, {
+    const carried = new RequestBody(body, request, {
       ...(length !== undefined && { maxBytes: Number(length) }),
       onProgress: onBodyProgress,
       onFailure: (cause) => this.#onBodyFailure(cause),
     });
+    request.on('drain', () => carried.drained());
+    return carried;
   }
 
   #onResponse(response: IncomingMessage): void {

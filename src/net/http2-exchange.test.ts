@@ -242,7 +242,7 @@ describe('bodies', () => {
     for (const error of [new Error('caller hung up'), undefined]) {
       const body = new PassThrough();
       body.write('x');
-      setTimeout(() => body.destroy(error), 30);
+      server.once('stream', () => setTimeout(() => body.destroy(error), 30));
       const failure = await failureOf(transport.request(get('/', { method: 'POST', body })));
       expect(failure.kind).toBe('cancelled');
     }

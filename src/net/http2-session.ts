@@ -1,12 +1,11 @@
-import { connect as connectHttp2 } from 'node:http2';
-import type { ClientHttp2Session, ClientHttp2Stream, ClientSessionOptions } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { Failure } from '../base/failure.ts';
-import { abortFailure, connectionFailure, hostPort, tlsFailure } from './node-errors.ts';
-import type { Address } from './dial.ts';
+import { Http2Connection } from '../http2/connection.ts';
+import type { Http2ConnectionOwner } from '../http2/connection-options.ts';
+import type { Http2Stream, StreamListener } from '../http2/stream.ts';
+import { abortFailure, connectionFailure, tlsFailure } from './node-errors.ts';
 
 export interface Http2SessionOptions {
-  readonly address: Address;
   /** Most streams at once, where the peer allows more or says nothing. */
   readonly maxStreams: number;
   /** How far a peer may send ahead on one stream: what a reader that stopped can cost. */
@@ -29,44 +28,63 @@ export interface Http2SessionOwner {
 
 const mebibyte = 1024 * 1024;
 
-/** One HTTP/2 connection that counts its streams: Node's client queues the stream past the peer's limit in silence. */
-export class Http2Session {
+export interface SessionRequest {
+  /** With pseudo headers first. */
+  readonly lines: readonly string[];
+  readonly endStream: boolean;
+  readonly isHead: boolean;
+  readonly listener: StreamListener;
+}
+
+/** Told whether the peer speaks HTTP/2 at all: its first SETTINGS, or the end of the connection before them. */
+interface FirstListener {
+  readonly settings: () => void;
+  readonly close: (error: Error | undefined) => void;
+}
+
+/** One HTTP/2 connection to a target that counts its streams, looks whether it is alive, and ends when it is idle. */
+export class Http2Session implements Http2ConnectionOwner {
   /** Streams open or promised. Whoever raises it calls `start` or `release`. */
   open = 0;
   /** Answers that have begun. */
   answers = 0;
-  readonly #session: ClientHttp2Session;
+  readonly #connection: Http2Connection;
   readonly #options: Http2SessionOptions;
   readonly #owner: Http2SessionOwner;
-  readonly #timer: NodeJS.Timeout;
-  #limit: number;
+  #onFirst: FirstListener | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #limit = 0;
   #draining = false;
   #destroyedByUs = false;
-  #closed = false;
   #idleSince = performance.now();
   #heardAt = performance.now();
   #pingTimer: NodeJS.Timeout | undefined;
+  /** Places of streams that were reset before the PING that is on its way, and since. */
+  #resetBeforePing = 0;
+  #resetBehindPing = 0;
   #failure: Failure | undefined;
-  /** RFC 9113 §6.8: streams above it were not and will not be processed. */
+  /** RFC 9113 6.8: streams above it were not and will not be processed. */
   #lastStreamId = Infinity;
 
-  constructor(session: ClientHttp2Session, options: Http2SessionOptions, owner: Http2SessionOwner) {
-    this.#session = session;
+  constructor(
+    socket: Duplex,
+    options: Http2SessionOptions,
+    { owner, onFirst }: { readonly owner: Http2SessionOwner; readonly onFirst: FirstListener },
+  ) {
     this.#options = options;
     this.#owner = owner;
-    this.#limit = this.#limitOf(session);
-    this.#timer = setInterval(() => this.#tick(), Math.min(options.pingIntervalMs, options.idleMs));
-    this.#timer.unref();
-    session.on('remoteSettings', () => {
-      this.#limit = this.#limitOf(session);
-      this.#owner.onRoom(this);
-    });
-    session.on('goaway', (_code, lastStreamId: number) => {
-      this.#lastStreamId = lastStreamId;
-      this.#drain();
-    });
-    session.on('error', (error: Error) => (this.#failure ??= connectionFailure(error, true)));
-    session.on('close', () => this.#onClose());
+    this.#onFirst = onFirst;
+    this.#connection = new Http2Connection(
+      socket,
+      {
+        maxHeaderBytes: mebibyte,
+        streamWindowBytes: options.streamWindowBytes,
+        // Credit is given back on receipt, so this is bandwidth x delay and no stream can eat another's share.
+        connectionWindowBytes: 32 * mebibyte,
+        maxUnreadBytes: 512 * mebibyte,
+      },
+      this,
+    );
   }
 
   /** Streams that this session may carry at once. */
@@ -84,12 +102,14 @@ export class Http2Session {
 
   /** Why the connection ended, for the streams that it took along. */
   get failure(): Failure | undefined {
+    const { error } = this.#connection;
+    if (error) this.#failure ??= connectionFailure(error, true);
     return this.#failure;
   }
 
   /** The peer closed a connection that it had answered on, and has answered nothing since there were so many answers. */
   lostSince(answers: number): boolean {
-    return answers > 0 && this.answers === answers && this.#session.destroyed && !this.#destroyedByUs;
+    return answers > 0 && this.answers === answers && this.#connection.closed && !this.#destroyedByUs;
   }
 
   /** True when the peer said that it never acted on the stream. */
@@ -97,18 +117,30 @@ export class Http2Session {
     return streamId > this.#lastStreamId;
   }
 
-  /** Opens a stream in a place that was counted in `open`. Throws Node's error when a header is not valid. */
-  start(headers: readonly string[], endStream: boolean): ClientHttp2Stream {
+  /** Opens a stream in a place that was counted in `open`; undefined: the session takes none any more. */
+  start(request: SessionRequest): Http2Stream | undefined {
     // A path that was cut while the session stood idle shows before a caller waits for its whole deadline.
     if (this.open === 1 && performance.now() - this.#heardAt > this.#options.pingTimeoutMs) this.#ping();
-    return this.#session.request(headers, { endStream });
+    return this.#connection.request(request.lines, request);
   }
 
-  /** Gives a place back. */
-  release(): void {
-    this.open -= 1;
+  /** Gives places back. */
+  release(places = 1): void {
+    this.open -= places;
     if (this.open === 0) this.#idleSince = performance.now();
     this.#owner.onRoom(this);
+  }
+
+  /**
+   * Gives a place back when the peer has surely seen the reset of its stream, which a PING behind it tells: until then
+   * the peer counts it, and would refuse the next one (as Go's client, golang/go#66156).
+   */
+  releaseAfterReset(): void {
+    if (this.#pingTimer) this.#resetBehindPing += 1;
+    else {
+      this.#resetBeforePing += 1;
+      this.#ping();
+    }
   }
 
   /** Lets running streams end. */
@@ -120,27 +152,55 @@ export class Http2Session {
     this.#destroyedByUs = true;
     this.#failure ??= failure;
     this.#drain();
-    this.#session.destroy();
+    this.#connection.destroy();
   }
 
-  #limitOf(session: ClientHttp2Session): number {
-    return Math.min(session.remoteSettings.maxConcurrentStreams ?? 100, this.#options.maxStreams);
+  // What follows is for the connection.
+
+  onSettings(): void {
+    this.#limit = Math.min(this.#connection.peer.maxConcurrentStreams, this.#options.maxStreams);
+    const first = this.#onFirst;
+    if (first) {
+      this.#onFirst = undefined;
+      const { pingIntervalMs, idleMs } = this.#options;
+      this.#timer = setInterval(() => this.#tick(), Math.min(pingIntervalMs, idleMs));
+      this.#timer.unref();
+      first.settings();
+    } else this.#owner.onRoom(this);
+  }
+
+  onGoaway(lastStreamId: number): void {
+    this.#lastStreamId = lastStreamId;
+    this.#drain();
+  }
+
+  onPong(): void {
+    clearTimeout(this.#pingTimer);
+    this.#pingTimer = undefined;
+    this.#heardAt = performance.now();
+    const seen = this.#resetBeforePing;
+    this.#resetBeforePing = this.#resetBehindPing;
+    this.#resetBehindPing = 0;
+    if (this.#resetBeforePing > 0) this.#ping();
+    if (seen > 0) this.release(seen);
+  }
+
+  onClose(error: Error | undefined): void {
+    clearInterval(this.#timer);
+    clearTimeout(this.#pingTimer);
+    if (this.#onFirst) {
+      this.#onFirst.close(error);
+      return;
+    }
+    this.#drain();
+    this.#owner.onClose(this);
   }
 
   #drain(): void {
     if (this.#draining) return;
     this.#draining = true;
-    this.#session.close();
-    this.#owner.onDrain(this);
-  }
-
-  #onClose(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    clearInterval(this.#timer);
-    clearTimeout(this.#pingTimer);
-    this.#drain();
-    this.#owner.onClose(this);
+    this.#connection.finish();
+    if (!this.#onFirst) this.#owner.onDrain(this);
   }
 
   #tick(): void {
@@ -149,16 +209,12 @@ export class Http2Session {
   }
 
   #ping(): void {
-    if (this.#pingTimer || this.#session.closed || this.#session.destroyed) return;
+    if (this.#pingTimer || this.#connection.closed) return;
     this.#pingTimer = setTimeout(() => {
       this.destroy(new Failure('reset', 'http2: client connection lost', { sent: true }));
     }, this.#options.pingTimeoutMs);
     this.#pingTimer.unref();
-    this.#session.ping((error) => {
-      clearTimeout(this.#pingTimer);
-      this.#pingTimer = undefined;
-      if (!error) this.#heardAt = performance.now();
-    });
+    this.#connection.ping();
   }
 }
 
@@ -178,20 +234,11 @@ export function openHttp2Session(
       reject(abortFailure(signal));
       return;
     }
-    const session = startSession(socket, options);
-    const onSettings = () => {
-      settle();
-      resolve(new Http2Session(session, options, owner));
-    };
     const fail = (failure: Failure) => {
       settle();
-      session.on('error', () => undefined);
-      session.destroy();
       socket.destroy();
       reject(failure);
     };
-    const onError = (error: Error) => fail(tlsFailure(error));
-    const onClose = () => fail(new Failure('unreachable', 'http2: connection closed before SETTINGS'));
     const onAbort = () => fail(abortFailure(signal));
     const timer = setTimeout(
       () => fail(new Failure('timeout', 'http2: timeout awaiting SETTINGS')),
@@ -200,33 +247,20 @@ export function openHttp2Session(
     const settle = () => {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
-      session.off('remoteSettings', onSettings).off('error', onError).off('close', onClose);
     };
     signal.addEventListener('abort', onAbort);
-    session.on('remoteSettings', onSettings).on('error', onError).on('close', onClose);
+    const session = new Http2Session(socket, options, {
+      owner,
+      onFirst: {
+        settings: () => {
+          settle();
+          resolve(session);
+        },
+        close: (error) => {
+          const text = 'http2: connection closed before SETTINGS';
+          fail(error ? tlsFailure(error) : new Failure('unreachable', text));
+        },
+      },
+    });
   });
-}
-
-function startSession(socket: Duplex, options: Http2SessionOptions): ClientHttp2Session {
-  // The last one is missing in @types/node for clients.
-  const settings: ClientSessionOptions & { strictSingleValueFields: boolean } = {
-    createConnection: () => socket,
-    settings: {
-      enablePush: false,
-      initialWindowSize: options.streamWindowBytes,
-      maxHeaderListSize: mebibyte,
-    },
-    maxHeaderListPairs: 16_384,
-    maxSendHeaderBlockLength: 2 * mebibyte,
-    // In MB, for all streams of the session together; what does not fit is refused in the middle of a request.
-    maxSessionMemory: 512,
-    // The front has decided what may be sent; a doubled header is for the target to judge.
-    strictSingleValueFields: false,
-  };
-  const session = connectHttp2(`https://${hostPort(options.address)}`, settings);
-  session.once('connect', () => {
-    // Node gives connection credit back on receipt, so this is bandwidth × delay and no stream can eat another's share.
-    if (!session.destroyed) session.setLocalWindowSize(32 * mebibyte);
-  });
-  return session;
 }

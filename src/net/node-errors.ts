@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { Failure, errorText } from '../base/failure.ts';
 import type { FailureKind } from '../base/failure.ts';
+import { Http2ConnectionError, errorName } from '../http2/frame.ts';
 import type { Address } from './dial.ts';
 
 /** `host:port` as it stands in messages and in Host: IPv6 addresses in brackets. */
@@ -115,6 +116,8 @@ export function connectionFailure(error: unknown, sent: boolean): Failure {
   if (error instanceof Failure) return error;
   const code = codeOf(error);
   const options = { cause: error, sent };
+  if (error instanceof Http2ConnectionError)
+    return new Failure('reset', `http2: connection error: ${errorName(error.code)}`, options);
   const alert = alertText(code);
   if (alert !== undefined) return new Failure('untrusted', `remote error: tls: ${alert}`, options);
   if (code === 'ETIMEDOUT') return new Failure('reset', 'read: connection timed out', options);

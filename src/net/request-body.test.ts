@@ -10,10 +10,11 @@ describe('a body on its way to the target', () => {
     const into = new Writable({ highWaterMark: 1, write: (_chunk, _encoding, done) => void (take = done) });
     const from = new PassThrough();
     const failures: unknown[] = [];
-    new RequestBody(from, into, {
+    const body = new RequestBody(from, into, {
       onProgress: () => (progress += 1),
       onFailure: (cause) => failures.push(cause),
     });
+    into.on('drain', () => body.drained());
     for (let i = 0; i < 3; i += 1) from.write('piece');
     from.end();
     for (let pieces = 1; pieces <= 3; pieces += 1) {

@@ -1,4 +1,4 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 
 export interface RequestBodyOptions {
   /** What `content-length` promises: sending more would start a second request on a shared HTTP/1.1 connection. */
@@ -9,17 +9,24 @@ export interface RequestBodyOptions {
   readonly onFailure: (cause: unknown) => void;
 }
 
+/** Where a body goes: a Writable, or an HTTP/2 stream. Whoever owns it tells by `RequestBody.drained` that it has room again. */
+export interface BodySink {
+  /** False: wait before the next piece. */
+  write(chunk: Buffer): boolean;
+  end(): unknown;
+}
+
 /** Sends a caller's body into a request with back-pressure. Unlike `pipe`, it never ends or destroys the caller's stream. */
 export class RequestBody {
   /** Bytes were taken from the caller: the request cannot be repeated. */
   read = false;
   readonly #from: Readable;
-  readonly #into: Writable;
+  readonly #into: BodySink;
   readonly #options: RequestBodyOptions;
   #bytes = 0;
   #stopped = false;
 
-  constructor(from: Readable, into: Writable, options: RequestBodyOptions) {
+  constructor(from: Readable, into: BodySink, options: RequestBodyOptions) {
     this.#from = from;
     this.#into = into;
     this.#options = options;
@@ -27,7 +34,6 @@ export class RequestBody {
     from.on('end', this.#onEnd);
     from.on('error', this.#onError);
     from.on('close', this.#onClose);
-    into.on('drain', this.#onDrain);
     if (from.readableEnded) this.#onEnd();
     else if (from.destroyed) this.#onClose();
   }
@@ -44,7 +50,6 @@ export class RequestBody {
     // Nobody else may listen: an error after the answer must not end the process.
     if (from.listenerCount('error') === 0) from.on('error', ignore);
     if (!from.readableEnded) from.pause();
-    this.#into.off('drain', this.#onDrain);
   }
 
   #onData = (chunk: Buffer): void => {
@@ -58,9 +63,10 @@ export class RequestBody {
     if (!this.#into.write(chunk)) this.#from.pause();
   };
 
-  #onDrain = (): void => {
-    this.#from.resume();
-  };
+  /** There is room for more. */
+  drained(): void {
+    if (!this.#stopped) this.#from.resume();
+  }
 
   #onEnd = (): void => {
     this.read = true;
