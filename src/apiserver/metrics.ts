@@ -1,6 +1,8 @@
-import { Counter, Histogram, collectDefaultMetrics } from 'prom-client';
+import { collectDefaultMetrics } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { RequestInfo } from '../kube/request-info.ts';
+import { createCounter, createHistogram } from './counted-series.ts';
+import type { Count, Observations } from './counted-series.ts';
 import { registerInFlightMetrics } from './in-flight-metrics.ts';
 import type { InFlight } from './in-flight.ts';
 
@@ -24,6 +26,8 @@ const knownVerbs = new Set([
   'put',
   'options',
 ]);
+
+const resourceLabels = ['verb', 'group', 'version', 'resource', 'subresource', 'scope', 'component'] as const;
 
 const authenticationResults = ['success', 'failure', 'error'] as const;
 /** kube-apiserver's `no-opinion` is a refusal, as `denied`; the hub's answer does not always tell them apart. */
@@ -50,28 +54,18 @@ export function createRequestMetrics(options: {
 }): RequestMetrics {
   const { registry, inFlight } = options;
   collectDefaultMetrics({ register: registry });
-  const labelNames = [
-    'verb',
-    'group',
-    'version',
-    'resource',
-    'subresource',
-    'scope',
-    'component',
-    'code',
-  ] as const;
-  const total = new Counter({
+  const total = createCounter({
+    registry,
     name: 'apiserver_request_total',
     help: 'Requests by verb, resource and code.',
-    labelNames,
-    registers: [registry],
+    labelNames: [...resourceLabels, 'code'],
   });
-  const duration = new Histogram({
+  const duration = createHistogram({
+    registry,
     name: 'apiserver_request_duration_seconds',
     help: 'Time to the complete answer, without long-running requests.',
-    labelNames: labelNames.slice(0, -1),
+    labelNames: resourceLabels,
     buckets: durationBuckets,
-    registers: [registry],
   });
   const authentications = countResults(registry, authenticationResults, {
     name: 'authentication_attempts',
@@ -82,23 +76,37 @@ export function createRequestMetrics(options: {
     help: 'Requests by the outcome of their authorization.',
   });
   registerInFlightMetrics(registry, inFlight);
-  const children = new Map<string, { total: Counter.Internal; duration: Histogram.Internal<string> }>();
-  const childFor = (info: RequestInfo | undefined, code: number) => {
+  const durations = new Map<string, Observations>();
+  const durationOf = (labels: ReturnType<typeof labelsOf>): Observations => {
+    const key = JSON.stringify(labels);
+    const known = durations.get(key) ?? duration.series(labels);
+    durations.set(key, known);
+    return known;
+  };
+  const countersOf = (info: RequestInfo | undefined, code: number) => {
     const labels = labelsOf(info, options.served);
-    const key = `${labels.verb} ${labels.group}/${labels.version}/${labels.resource}/${labels.subresource}/${labels.scope} ${code}`;
-    let child = children.get(key);
-    if (!child) {
-      child = { total: total.labels({ ...labels, code: String(code) }), duration: duration.labels(labels) };
-      children.set(key, child);
-    }
-    return child;
+    return { total: total.series({ ...labels, code: String(code) }), duration: durationOf(labels) };
+  };
+  // By what requests say of themselves, so that no labels are made for them; of what is served only, or callers could
+  // make it grow.
+  const known = new Map<string, { readonly total: Count; readonly duration: Observations }>();
+  const countersFor = (info: RequestInfo | undefined, code: number) => {
+    if (!info?.isResourceRequest || !knownVerbs.has(info.verb)) return countersOf(info, code);
+    const { verb, apiGroup, apiVersion, resource, subresource, name } = info;
+    const scope = name === '' ? 'c' : 'r';
+    const key = `${verb} ${code} ${scope} ${apiGroup}/${apiVersion}/${resource}/${subresource}`;
+    const found = known.get(key);
+    if (found) return found;
+    const counters = countersOf(info, code);
+    if (options.served.has(servedName(info))) known.set(key, counters);
+    return counters;
   };
   return {
     registry,
     observe: ({ info, code, seconds, longRunning }) => {
-      const child = childFor(info, code);
-      child.total.inc();
-      if (!longRunning) child.duration.observe(seconds);
+      const counters = countersFor(info, code);
+      counters.total.inc();
+      if (!longRunning) counters.duration.observe(seconds);
     },
     countAuthentication: (result) => authentications[result].inc(),
     countAuthorization: (result) => authorizations[result].inc(),
@@ -110,22 +118,20 @@ function countResults<Result extends string>(
   registry: Registry,
   results: readonly Result[],
   { name, help }: { name: string; help: string },
-): Record<Result, Counter.Internal> {
-  const counter = new Counter({ name, help, labelNames: ['result'], registers: [registry] });
-  return Object.fromEntries(results.map((result) => [result, counter.labels({ result })])) as Record<
+): Record<Result, Count> {
+  const counter = createCounter({ registry, name, help, labelNames: ['result'] });
+  return Object.fromEntries(results.map((result) => [result, counter.series({ result })])) as Record<
     Result,
-    Counter.Internal
+    Count
   >;
 }
 
+const servedName = ({ apiGroup, apiVersion, resource, subresource }: RequestInfo) =>
+  [apiGroup, apiVersion, resource, subresource].filter((part) => part !== '').join('/');
+
 function labelsOf(info: RequestInfo | undefined, served: ReadonlySet<string>) {
   const verb = info && knownVerbs.has(info.verb) ? info.verb.toUpperCase() : 'OTHER';
-  const name = info
-    ? [info.apiGroup, info.apiVersion, info.resource, info.subresource]
-        .filter((part) => part !== '')
-        .join('/')
-    : '';
-  const known = info?.isResourceRequest === true && served.has(name);
+  const known = info?.isResourceRequest === true && served.has(servedName(info));
   return {
     verb,
     group: known ? info.apiGroup : '',

@@ -1,5 +1,7 @@
-import { Counter, Gauge } from 'prom-client';
+import { Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
+import { createCounter } from '../apiserver/counted-series.ts';
+import type { Count } from '../apiserver/counted-series.ts';
 import type { ClusterRegistry } from '../clusters/registry.ts';
 import type { ClusterTransports } from '../proxy/cluster-transports.ts';
 
@@ -13,11 +15,11 @@ export function createGatewayMetrics(
   clusters: ClusterRegistry,
   transports: ClusterTransports,
 ): GatewayMetrics {
-  const requests = new Counter({
+  const requests = createCounter({
+    registry,
     name: 'cluster_gateway_proxied_requests_total',
     help: 'Requests carried to clusters, by cluster and status code.',
     labelNames: ['cluster', 'code'],
-    registers: [registry],
   });
   new Gauge({
     name: 'cluster_gateway_clusters',
@@ -55,19 +57,24 @@ export function createGatewayMetrics(
     },
   });
   // A cluster that is gone takes its series along, so that their number is bounded by the clusters that exist.
-  const codes = new Map<string, Set<string>>();
+  const counts = new Map<string, Map<number, Count>>();
   clusters.subscribe((change) => {
     if (change.type !== 'changed' || change.record) return;
-    for (const code of codes.get(change.name) ?? []) requests.remove({ cluster: change.name, code });
-    codes.delete(change.name);
+    for (const code of counts.get(change.name)?.keys() ?? [])
+      requests.remove({ cluster: change.name, code: String(code) });
+    counts.delete(change.name);
   });
   return {
     observe: (cluster, code) => {
-      if (!clusters.get(cluster)) return;
-      const text = String(code);
-      const known = codes.get(cluster) ?? new Set();
-      codes.set(cluster, known.add(text));
-      requests.inc({ cluster, code: text });
+      let byCode = counts.get(cluster);
+      if (!byCode) {
+        if (!clusters.get(cluster)) return;
+        byCode = new Map<number, Count>();
+        counts.set(cluster, byCode);
+      }
+      let count = byCode.get(code);
+      if (!count) byCode.set(code, (count = requests.series({ cluster, code: String(code) })));
+      count.inc();
     },
   };
 }

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { Failure } from '../base/failure.ts';
 import type { AccessAttributes, AccessDecision, AccessRequest } from '../kube/access.ts';
+import type { UserInfo } from '../kube/user-info.ts';
 import type { HubClient } from './client.ts';
 import { postReview } from './post-review.ts';
 import type { ReviewObserver } from './post-review.ts';
@@ -29,7 +30,7 @@ export interface AccessReviewerOptions {
 /** Attributes come from the caller: longer ones are not kept (k8s.io/apiserver webhook.go shouldCache). */
 const maxCachedLength = 10_000;
 /** Longer keys are kept as their digest: a user in hundreds of groups must not cost kilobytes for each path. */
-const maxPlainKey = 256;
+const maxPlainKey = 128;
 
 const path = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
 const answerShape = z.object({
@@ -88,24 +89,34 @@ function specOf({ user, attributes }: AccessRequest): object {
   };
 }
 
-/** All that the hub is told, in one order, as JSON: no two requests that differ have the same text. */
+/** What {@link textOfUser} made of a user: the same object comes with many requests. */
+const userTexts = new WeakMap<UserInfo, string>();
+
+/** All that the hub is told, in one order, as two JSON texts: no two requests that differ have the same. */
 function keyOf({ user, attributes }: AccessRequest): string {
-  const extra = Object.entries(user.extra ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  const key = JSON.stringify([user.name, user.uid ?? null, user.groups, extra, textsOf(attributes)]);
-  // A digest cannot pass for a plain key: it has no bracket.
-  return key.length > maxPlainKey ? hash('sha256', key, 'base64') : key;
+  let userText = userTexts.get(user);
+  if (userText === undefined) userTexts.set(user, (userText = shortened(textOfUser(user))));
+  return userText + shortened(JSON.stringify(textsOf(attributes)));
+}
+
+function textOfUser({ name, uid, groups, extra }: UserInfo): string {
+  const sorted = Object.entries(extra ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([name, uid ?? null, groups, sorted]);
+}
+
+/** A digest cannot pass for a plain text, which begins with a bracket, nor end within another. */
+function shortened(text: string): string {
+  return text.length > maxPlainKey ? hash('sha256', text, 'base64') : text;
 }
 
 function textsOf(attributes: AccessAttributes): readonly (string | null)[] {
   if (attributes.type === 'non-resource') return [attributes.nonResource.verb, attributes.nonResource.path];
-  const { fieldSelector, labelSelector, ...named } = attributes.resource;
-  const { verb, group, version, resource, subresource, namespace, name } = named;
-  return [
-    ...[verb, group, version, resource, subresource ?? null, namespace ?? null, name ?? null],
-    ...(fieldSelector || labelSelector
-      ? [JSON.stringify([fieldSelector ?? null, labelSelector ?? null])]
-      : []),
-  ];
+  const { verb, group, version, resource, subresource, namespace, name, fieldSelector, labelSelector } =
+    attributes.resource;
+  const texts = [verb, group, version, resource, subresource ?? null, namespace ?? null, name ?? null];
+  if (fieldSelector || labelSelector)
+    texts.push(JSON.stringify([fieldSelector ?? null, labelSelector ?? null]));
+  return texts;
 }
 
 function lengthOf(attributes: AccessAttributes): number {

@@ -35,10 +35,12 @@ export class QueryParameters {
   }
 }
 
+const noParameters = new QueryParameters(new Map(), false);
+
 /** Parses a raw query (without the `?`). Never throws: see {@link QueryParameters.malformed}. */
 export function parseQuery(raw: string): QueryParameters {
+  if (raw === '') return noParameters;
   const values = new Map<string, string[]>();
-  if (raw === '') return new QueryParameters(values, false);
   const pairs = raw.split('&', MAX_PARAMETERS + 1);
   if (pairs.length > MAX_PARAMETERS) return new QueryParameters(values, true);
   let malformed = false;
