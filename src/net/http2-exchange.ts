@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { Failure, errorText } from '../base/failure.ts';
 import type { HeaderLines } from '../base/header-lines.ts';
 import { errorCode, errorName } from '../http2/frame.ts';
@@ -9,6 +10,7 @@ import { RequestBody } from './request-body.ts';
 import type { IncomingResponse, OutgoingRequest } from './transport.ts';
 
 const noHeaders: HeaderLines = [];
+const noBytes = Buffer.alloc(0);
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
 /** What was written whole may still be on its way to a peer that has answered already. */
@@ -21,19 +23,25 @@ const lingerMs = 1000;
 export class Unprocessed extends Failure {}
 
 /**
- * One request on an HTTP/2 stream; as a Readable it is the answer's body. A place in `session.open` is already taken
- * for it, and is given back when the stream is closed.
+ * One request on an HTTP/2 stream. A place in `session.open` is already taken for it, and is given back when the stream
+ * is closed. Most answers are whole by the time that anybody looks: a Readable is made for those that are not.
  */
-export class Http2Exchange extends IncomingBody implements StreamListener {
+export class Http2Exchange implements StreamListener {
   trailers: HeaderLines = noHeaders;
   readonly #session: Http2Session;
   readonly #signal: AbortSignal;
   readonly #resolve: (response: IncomingResponse) => void;
   readonly #reject: (failure: unknown) => void;
   readonly #stream: Http2Stream | undefined;
-  readonly #body: RequestBody | undefined;
+  readonly #requestBody: RequestBody | undefined;
+  /** What has come before anybody asked for it; no more than the stream's window. */
+  #arrived: Buffer[] = [];
+  #body: ResponseBody | undefined;
   #answered = false;
   #complete = false;
+  /** Nothing more is done for it: it was cut, or its body was taken. */
+  #over = false;
+  #cutBy: Error | undefined;
   readonly #repeatable: boolean;
   readonly #onInformation: OutgoingRequest['onInformation'];
   readonly #answersBefore: number;
@@ -43,7 +51,6 @@ export class Http2Exchange extends IncomingBody implements StreamListener {
     request: OutgoingRequest,
     settle: { resolve: (response: IncomingResponse) => void; reject: (failure: unknown) => void },
   ) {
-    super();
     this.#session = session;
     this.#signal = request.signal;
     this.#onInformation = request.onInformation;
@@ -65,34 +72,55 @@ export class Http2Exchange extends IncomingBody implements StreamListener {
       return;
     }
     this.#stream = stream;
-    this.receiveFrom(stream);
     request.signal.addEventListener('abort', this);
     if (request.body)
-      this.#body = new RequestBody(request.body, stream, {
+      this.#requestBody = new RequestBody(request.body, stream, {
         onProgress: request.onBodyProgress,
         onFailure: (cause) => this.#onBodyFailure(cause),
       });
   }
 
-  handleEvent(): void {
-    this.destroy(abortFailure(this.#signal, true));
+  /** The answer's body, for whoever reads it piece by piece. */
+  get body(): Readable {
+    const known = this.#body;
+    if (known) return known;
+    const body = new ResponseBody(this.#stream, (error) => this.cut(error));
+    this.#body = body;
+    for (const chunk of this.#arrived) body.receivePiece(chunk);
+    this.#arrived = [];
+    if (this.#complete) body.receiveEnd();
+    else if (this.#over) body.destroy(this.#cutBy);
+    return body;
   }
 
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+  /** The answer's body, if all of it is here and nobody has begun to read it; it can be taken once. */
+  takeWhole(): Buffer | undefined {
+    if (!this.#complete || this.#over || this.#body || this.trailers.length > 0) return undefined;
+    this.#over = true;
+    const [first = noBytes, ...more] = this.#arrived;
+    this.#arrived = [];
+    return more.length === 0 ? first : Buffer.concat([first, ...more]);
+  }
+
+  /** Ends it: the peer is told, and so is whoever waits or reads. */
+  cut(error: Error | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#cutBy = error;
     this.#signal.removeEventListener('abort', this);
-    this.#body?.stop();
-    this.dropHeld();
+    this.#requestBody?.stop();
+    this.#arrived = [];
+    this.#stream?.discardUnread();
     if (!this.#complete) this.#stream?.reset(errorCode.cancel);
-    if (this.#answered) {
-      // A lost connection between the answer and its first reader must not end the process; a late reader is told too.
-      if (error && this.listenerCount('error') === 0) this.on('error', ignore);
-      done(error);
-      return;
+    if (this.#answered) this.#body?.destroy(error);
+    else {
+      this.#answered = true;
+      this.#reject(error ?? new Failure('cancelled', 'the request was dropped', { sent: true }));
     }
-    // Nobody holds this Readable yet: the promise tells, an 'error' event would be unheard.
-    this.#answered = true;
-    this.#reject(error ?? new Failure('cancelled', 'the request was dropped', { sent: true }));
-    done();
+  }
+
+  handleEvent(): void {
+    this.cut(abortFailure(this.#signal, true));
   }
 
   // What follows is for the stream.
@@ -110,7 +138,8 @@ export class Http2Exchange extends IncomingBody implements StreamListener {
   }
 
   dataReceived(chunk: Buffer): void {
-    this.receive(chunk);
+    if (this.#body) this.#body.receivePiece(chunk);
+    else this.#arrived.push(chunk);
   }
 
   endReceived(trailers: readonly string[]): void {
@@ -119,23 +148,24 @@ export class Http2Exchange extends IncomingBody implements StreamListener {
   }
 
   drained(): void {
-    this.#body?.drained();
+    this.#requestBody?.drained();
   }
 
   streamClosed(code: number | undefined, byPeer: boolean): void {
     if (code === undefined || byPeer) this.#session.release();
     else this.#session.releaseAfterReset();
-    if (this.#complete || this.destroyed) return;
-    this.destroy(this.#failure(code ?? errorCode.noError, byPeer));
+    if (!this.#complete && !this.#over) this.cut(this.#failure(code ?? errorCode.noError, byPeer));
   }
 
   #finish(): void {
     this.#complete = true;
     this.#signal.removeEventListener('abort', this);
-    this.complete();
-    if (!this.#body) return;
+    // What nobody has read yet is here, and nothing more will come.
+    this.#stream?.discardUnread();
+    this.#body?.receiveEnd();
+    if (!this.#requestBody) return;
     // RFC 9113 §8.1: the answer is whole before the request is; the rest of the request serves nobody.
-    this.#body.stop();
+    this.#requestBody.stop();
     const stream = this.#stream;
     if (!stream?.localEnded) stream?.reset(errorCode.cancel);
     else if (!stream.localSent) setTimeout(() => stream.reset(errorCode.cancel), lingerMs).unref();
@@ -147,7 +177,7 @@ export class Http2Exchange extends IncomingBody implements StreamListener {
       (byPeer && code === errorCode.refusedStream) || (stream && this.#session.refused(stream.id));
     if (refused === true && !this.#answered) {
       const text = 'http2: the server refused the stream before processing the request';
-      if (this.#body?.read === true) return new Failure('reset', text);
+      if (this.#requestBody?.read === true) return new Failure('reset', text);
       return new Unprocessed('reset', text);
     }
     const { failure } = this.#session;
@@ -162,12 +192,39 @@ export class Http2Exchange extends IncomingBody implements StreamListener {
   }
 
   #onBodyFailure(cause: unknown): void {
-    if (this.destroyed || this.#complete) return;
+    if (this.#over || this.#complete) return;
     const failure =
       cause instanceof Failure
         ? cause
         : new Failure('cancelled', `the request body failed: ${errorText(cause)}`, { cause, sent: true });
-    this.destroy(failure);
+    this.cut(failure);
+  }
+}
+
+/** The body of an answer that somebody reads. */
+class ResponseBody extends IncomingBody {
+  readonly #onDestroy: (error: Error | undefined) => void;
+
+  constructor(stream: Http2Stream | undefined, onDestroy: (error: Error | undefined) => void) {
+    super();
+    this.#onDestroy = onDestroy;
+    if (stream) this.receiveFrom(stream);
+  }
+
+  receivePiece(chunk: Buffer): void {
+    this.receive(chunk);
+  }
+
+  receiveEnd(): void {
+    this.complete();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.dropHeld();
+    this.#onDestroy(error ?? undefined);
+    // A lost connection between the answer and its first reader must not end the process; a late reader is told too.
+    if (error && this.listenerCount('error') === 0) this.on('error', ignore);
+    done(error);
   }
 }
 
@@ -176,16 +233,24 @@ function ignore(): void {}
 class Http2Response implements IncomingResponse {
   readonly status: number;
   readonly headers: HeaderLines;
-  readonly body: Http2Exchange;
+  readonly #exchange: Http2Exchange;
 
-  constructor(status: number, headers: HeaderLines, body: Http2Exchange) {
+  constructor(status: number, headers: HeaderLines, exchange: Http2Exchange) {
     this.status = status;
     this.headers = headers;
-    this.body = body;
+    this.#exchange = exchange;
+  }
+
+  get body(): Readable {
+    return this.#exchange.body;
+  }
+
+  takeWhole(): Buffer | undefined {
+    return this.#exchange.takeWhole();
   }
 
   trailers(): HeaderLines {
-    return this.body.trailers;
+    return this.#exchange.trailers;
   }
 }
 

@@ -36,6 +36,11 @@ export interface IncomingResponse {
    * destroyed, which frees the stream or the socket; only one that has no body (HEAD, 204, 304) may be left alone.
    */
   readonly body: Readable;
+  /**
+   * The body, if all of it is here, nobody has touched `body`, and there are no trailers: what most answers are. It can be
+   * taken once, and then `body` must not be touched. Undefined: read `body`.
+   */
+  readonly takeWhole?: () => Buffer | undefined;
   /** Known after `body` ended. */
   readonly trailers: () => HeaderLines;
 }

@@ -37,11 +37,21 @@ export async function forward(
     },
     signal: exchange.signal,
   });
+  if (relayWhole(exchange, response, warn)) return response.status;
   relay(exchange, response, warn);
   deadline.answered(response.body);
   // A watch or a followed log has no end of its own: it gets one when the server stops.
   if (outgoing.longRunning && streams) finishBetweenLines(exchange, response.body, streams);
   return response.status;
+}
+
+/** An answer that is all here goes on in one piece: no stream has to be made for it. False: it is not. */
+function relayWhole(exchange: Exchange, response: IncomingResponse, warn: Carrier['warn']): boolean {
+  if (isRedirect(response)) return false;
+  const body = response.takeWhole?.();
+  if (!body) return false;
+  exchange.respond(response.status, answerLines(response, warn), body);
+  return true;
 }
 
 /** Gives the target's answer to the caller, untouched but for what belongs to one connection. */
@@ -56,11 +66,16 @@ export function relay(exchange: Exchange, response: IncomingResponse, warn?: Car
       'the cluster attempted to redirect this request, which is not permitted',
     );
   }
-  const trailers = firstHeader(headers, 'trailer') === undefined ? {} : { trailers: response.trailers };
+  const trailers =
+    firstHeader(headers, 'trailer') === undefined ? {} : { trailers: () => response.trailers() };
+  exchange.stream(status, answerLines(response, warn), { body, ...trailers });
+}
+
+function answerLines({ status, headers }: IncomingResponse, warn: Carrier['warn']): string[] {
   const lines = responseHeaders(headers);
   const warning = warn?.(status);
   if (warning !== undefined) lines.push('warning', warning);
-  exchange.stream(status, lines, { body, ...trailers });
+  return lines;
 }
 
 function isRedirect({ status, headers }: IncomingResponse): boolean {
