@@ -18,9 +18,9 @@ RUN npm ci --omit=dev --workspaces=false
 FROM node:24-slim
 ENV NODE_ENV=production
 # The entry point of the Go image, so that manifests that name it start this one too. A user in many groups has more than
-# 16 KiB of headers, which Node allows on HTTP/1.1 by this flag alone when one port serves HTTP/2 too. Half of Node's usual
-# young generation: much of an HTTP/2 stream outlives a collection of it, so that a small one pauses for less long.
-RUN printf '#!/bin/sh\nexec node --max-http-header-size=1048576 --max-semi-space-size=8 /app/dist/cli/main.js apiserver "$@"\n' > /apiserver \
+# 16 KiB of headers, which Node allows on HTTP/1.1 by this flag alone when one port serves HTTP/2 too. The young generation
+# is as large as is measured to have the shortest pauses under load.
+RUN printf '#!/bin/sh\nexec node --max-http-header-size=1048576 --max-semi-space-size=16 /app/dist/cli/main.js apiserver "$@"\n' > /apiserver \
   && chmod 0755 /apiserver
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules

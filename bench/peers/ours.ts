@@ -19,7 +19,7 @@ export const ours: Peer = {
         command: process.execPath,
         args: [
           '--max-http-header-size=1048576',
-          '--max-semi-space-size=8',
+          '--max-semi-space-size=16',
           ...stage.nodeFlags,
           resolve(repository, 'dist/cli/main.js'),
           'apiserver',

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './v8-flags.ts';
 import { FlagsEnd, parseGatewayFlags } from '../app/gateway-flags.ts';
 import { runGateway } from '../app/run-gateway.ts';
 

@@ -24,6 +24,7 @@ import { PrefaceReader } from './preface.ts';
 import { ReceiveCredit } from './receive-credit.ts';
 import { readSettings, silentPeer } from './settings.ts';
 import type { PeerSettings } from './settings.ts';
+import { StreamTable } from './stream-table.ts';
 import { Http2Stream, silentListener } from './stream.ts';
 import type { StreamListener, StreamOwner } from './stream.ts';
 
@@ -45,7 +46,7 @@ export class Http2Connection implements StreamOwner {
   readonly #sender: FrameSender;
   readonly #credit: ReceiveCredit;
   readonly #blocks: HeaderBlocks;
-  readonly #streams = new Map<number, Http2Stream>();
+  readonly #streams = new StreamTable<Http2Stream>();
   readonly #patience = new Patience();
   #peer = silentPeer;
   readonly #preface: PrefaceReader | undefined;
@@ -124,8 +125,8 @@ export class Http2Connection implements StreamOwner {
       hasNoBody: options.isHead,
       windows: { send: this.#peer.initialWindowSize, receive: this.streamWindowBytes },
     });
-    this.#streams.set(stream.id, stream);
     stream.sendHead(lines, options.endStream);
+    this.#streams.add(stream);
     return stream;
   }
 
@@ -143,12 +144,12 @@ export class Http2Connection implements StreamOwner {
 
   /** Ends the connection with an error that the peer is told. */
   fail(code: number, message: string): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#failed) return;
+    this.#failed = true;
     this.#error ??= new Http2ConnectionError(code, message);
     this.#ending = true;
     this.#goaway(code);
     this.#sender.end();
-    this.#failed = true;
     this.#loseStreams(code);
     setTimeout(() => this.destroy(), farewellMs).unref();
   }
@@ -185,7 +186,7 @@ export class Http2Connection implements StreamOwner {
   }
 
   #loseStreams(code: number): void {
-    for (const stream of [...this.#streams.values()]) stream.lose(code);
+    for (const stream of this.#streams.values()) stream.lose(code);
   }
 
   #onBytes(chunk: Buffer): void {
@@ -277,7 +278,7 @@ export class Http2Connection implements StreamOwner {
     this.#sender.setMaxFrameBytes(this.#peer.maxFrameSize);
     const difference = this.#peer.initialWindowSize - before;
     if (difference !== 0) {
-      for (const stream of [...this.#streams.values()])
+      for (const stream of this.#streams.values())
         if (!stream.grow(difference)) throw overflown('a window larger than there can be');
     }
     this.#sender.settingsAck();
@@ -289,7 +290,7 @@ export class Http2Connection implements StreamOwner {
       this.#ending = true;
       this.#owner.onGoaway(lastStreamId);
       // What the peer has not looked at can be sent elsewhere at once.
-      for (const stream of [...this.#streams.values()])
+      for (const stream of this.#streams.values())
         if (stream.id > lastStreamId) stream.receiveReset(errorCode.refusedStream);
       if (code !== errorCode.noError) {
         this.#error ??= new Http2ConnectionError(code, 'the peer ended the connection');
@@ -344,7 +345,7 @@ export class Http2Connection implements StreamOwner {
       hasNoBody: false,
       windows: { send: this.#peer.initialWindowSize, receive: this.streamWindowBytes },
     });
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     if (lines) requests.onRequest(stream, lines, endStream);
     else requests.onHeadTooLarge(stream);
   }

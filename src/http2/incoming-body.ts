@@ -24,7 +24,11 @@ export class IncomingBody extends Readable {
   }
 
   protected receive(chunk: Buffer): void {
-    if (this.destroyed) return;
+    if (this.destroyed) {
+      // For nobody: it must not hold the window, of its stream and of all others on the connection.
+      this.#from?.consumed(chunk.length);
+      return;
+    }
     if (this.push(chunk) && this.#flowing) this.#from?.consumed(chunk.length);
     else {
       this.#flowing = false;

@@ -47,8 +47,9 @@ export function checkRequestHead(lines: readonly string[]): CheckedHead | undefi
     else if (name === ':authority' && authority === undefined && !badValue.test(value)) authority = value;
     else return undefined;
   }
-  // CONNECT has neither scheme nor path, and nothing here would know what to do with it.
-  if (method === undefined || scheme === undefined || path === undefined) return undefined;
+  // CONNECT has neither scheme nor path (RFC 9113 8.5), and nothing here would know what to do with it.
+  if (method === undefined || method === 'CONNECT' || scheme === undefined || path === undefined)
+    return undefined;
   return checkFields(lines, at);
 }
 

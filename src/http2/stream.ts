@@ -120,16 +120,19 @@ export class Http2Stream implements WaitingStream {
   /** Sends header lines: a head, or 1xx lines before it. */
   sendHead(lines: readonly string[], endStream: boolean): void {
     if (this.#closed || this.localEnded) return;
-    if (endStream) this.#localEnded = true;
+    // Throws at what no line can be, and has then sent nothing.
     this.#sender.headers(this.id, lines, endStream);
-    if (endStream) this.#closeIfDone();
+    if (!endStream) return;
+    this.#localEnded = true;
+    this.#closeIfDone();
   }
 
   /** Sends a piece of the body. False: wait for `drained` before the next. */
   write(chunk: Buffer): boolean {
     if (this.#closed || this.localEnded) return true;
-    if (this.#unsent.length > 0) this.#unsent.push(chunk);
-    else this.#send(chunk, false);
+    if (this.#unsent.length === 0) this.#send(chunk, false);
+    // One of no bytes would wait for a window for ever.
+    else if (chunk.length > 0) this.#unsent.push(chunk);
     if (this.#unsent.length === 0 && !this.#sender.congested) return true;
     this.#waitsForDrain = true;
     if (this.#unsent.length === 0) this.#sender.waitForDrain(this);
@@ -146,7 +149,7 @@ export class Http2Stream implements WaitingStream {
       return;
     }
     this.#endIsQueued = true;
-    if (last === undefined) return;
+    if (last === undefined || last.length === 0) return;
     if (isBlocked) this.#unsent.push(last);
     else this.#send(last, true);
   }
@@ -160,9 +163,11 @@ export class Http2Stream implements WaitingStream {
 
   /** So many bytes of the body were read: the peer may send as many more. */
   consumed(bytes: number): void {
+    // With the end all of it was given back.
+    if (this.#closed) return;
     this.#unread -= bytes;
     this.#owner.consumed(bytes);
-    if (this.#remoteEnded || this.#closed) return;
+    if (this.#remoteEnded) return;
     this.#credit += bytes;
     if (this.#credit * 2 < this.#owner.streamWindowBytes) return;
     this.#receiveWindow += this.#credit;
@@ -226,7 +231,9 @@ export class Http2Stream implements WaitingStream {
     }
     if (!isInformation) {
       this.#headIsIn = true;
-      if (!this.#hasNoBody && head.status !== 304 && head.status !== 204) this.#promised = head.contentLength;
+      // Whatever it says of its length: as nghttp2, because what comes all the same could be taken for the next answer.
+      const hasNoBody = this.#hasNoBody || head.status === 304 || head.status === 204;
+      this.#promised = hasNoBody ? 0 : head.contentLength;
     }
     if (endStream && this.#promised > 0) {
       this.reset(errorCode.protocolError);
@@ -240,13 +247,13 @@ export class Http2Stream implements WaitingStream {
   /** `bytes` is what counts against the windows: padding too. False: the peer sent more than it may. */
   receiveData(payload: Buffer, bytes: number, endStream: boolean): boolean {
     this.#receiveWindow -= bytes;
+    this.#unread += bytes;
     if (this.#receiveWindow < 0) return false;
     if (this.#remoteEnded || !this.#headIsIn) {
       this.reset(this.#remoteEnded ? errorCode.streamClosed : errorCode.protocolError);
       return true;
     }
     const padding = bytes - payload.length;
-    this.#unread += bytes;
     if (padding > 0) this.consumed(padding);
     if (this.#promised >= 0 && !this.#keepsPromise(payload.length, endStream)) {
       this.reset(errorCode.protocolError);
@@ -319,9 +326,9 @@ export class Http2Stream implements WaitingStream {
   }
 
   #sendEnd(): void {
-    this.#localEnded = true;
     if (this.#trailers) this.#sender.headers(this.id, this.#trailers, true);
     else this.#sender.data(this.id, Buffer.alloc(0), true);
+    this.#localEnded = true;
     this.#closeIfDone();
   }
 
@@ -332,6 +339,10 @@ export class Http2Stream implements WaitingStream {
   #close(code: number | undefined, byPeer: boolean): void {
     if (this.#closed) return;
     this.#closed = true;
+    // Nothing comes behind it that would have to wait until it is read, which may be never.
+    const unread = this.#unread;
+    this.#unread = 0;
+    if (unread > 0) this.#owner.consumed(unread);
     this.#unsent = [];
     this.#sender.forget(this);
     this.#owner.onStreamClosed(this);
