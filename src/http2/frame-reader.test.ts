@@ -14,7 +14,12 @@ interface Seen {
 function reading(): { reader: FrameReader; seen: Seen[] } {
   const seen: Seen[] = [];
   const reader = new FrameReader(({ type, flags, streamId }, payload) => {
-    seen.push({ type, flags, streamId, payload: payload.toString('latin1') });
+    const text = payload.toString('latin1');
+    const before = seen.at(-1);
+    // Parts of a DATA frame; none but the last may end the stream.
+    if (before?.type === 0 && type === 0 && before.streamId === streamId && (before.flags & 1) === 0)
+      seen[seen.length - 1] = { type, flags, streamId, payload: before.payload + text };
+    else seen.push({ type, flags, streamId, payload: text });
   });
   return { reader, seen };
 }
@@ -148,10 +153,35 @@ describe('what is kept', () => {
     expect(payloadsOf([bytes])[0]?.buffer).toBe(bytes.buffer);
   });
 
+  test('DATA goes on as it comes, uncopied, and its last part alone can end the stream', () => {
+    const bytes = frame(0, 1, { stream: 1, payload: Buffer.from('abcdef') });
+    const seen: [number, string][] = [];
+    const buffers: ArrayBufferLike[] = [];
+    const reader = new FrameReader(({ type, flags }, payload) => {
+      if (type !== 0) return;
+      seen.push([flags, payload.toString()]);
+      buffers.push(payload.buffer);
+    });
+    const pieces = [bytes.subarray(0, 9), bytes.subarray(9, 11), bytes.subarray(11, 12), bytes.subarray(12)];
+    for (const piece of pieces) reader.read(piece);
+    reader.read(frame(4, 0));
+    expect(seen).toEqual([
+      [0, 'ab'],
+      [0, 'c'],
+      [1, 'def'],
+    ]);
+    expect(new Set(buffers)).toEqual(new Set([bytes.buffer]));
+  });
+
+  test('DATA with padding is put together: where its bytes end stands at its end', () => {
+    const bytes = frame(0, 8, { stream: 1, payload: Buffer.from([2, 1, 1, 0, 0]) });
+    expect(payloadsOf([bytes.subarray(0, 11), bytes.subarray(11)])).toEqual([Buffer.from([2, 1, 1, 0, 0])]);
+  });
+
   test('one that came in pieces has its own bytes', () => {
     const bytes = Buffer.alloc(60_000);
-    frame(0, 0, { stream: 1, payload: Buffer.alloc(10_000, 1) }).copy(bytes);
-    frame(0, 0, { stream: 1, payload: Buffer.alloc(10_000, 2) }).copy(bytes, 10_009);
+    frame(1, 0, { stream: 1, payload: Buffer.alloc(10_000, 1) }).copy(bytes);
+    frame(1, 0, { stream: 1, payload: Buffer.alloc(10_000, 2) }).copy(bytes, 10_009);
     const [first, second] = payloadsOf([
       Buffer.from(bytes.subarray(0, 5_000)),
       bytes.subarray(5_000, 20_018),
@@ -163,8 +193,8 @@ describe('what is kept', () => {
 
   test('the few bytes at the end of a large piece do not keep it', () => {
     const large = Buffer.concat([
-      frame(0, 0, { stream: 1, payload: Buffer.alloc(16_000) }),
-      frame(0, 0, { stream: 1, payload: Buffer.alloc(4_000, 7) }).subarray(0, 100),
+      frame(1, 0, { stream: 1, payload: Buffer.alloc(16_000) }),
+      frame(1, 0, { stream: 1, payload: Buffer.alloc(4_000, 7) }).subarray(0, 100),
     ]);
     const payloads: Buffer[] = [];
     const reader = new FrameReader((_, payload) => payloads.push(payload));
@@ -176,7 +206,7 @@ describe('what is kept', () => {
   });
 
   test('of a frame that comes byte by byte not many pieces are held', () => {
-    const bytes = frame(0, 0, { stream: 1, payload: Buffer.alloc(2_000, 5) });
+    const bytes = frame(1, 0, { stream: 1, payload: Buffer.alloc(2_000, 5) });
     const pieces = Array.from(bytes, (byte) => Buffer.from([byte]));
     const payloads: Buffer[] = [];
     const reader = new FrameReader((_, payload) => payloads.push(payload));

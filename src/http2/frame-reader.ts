@@ -1,4 +1,11 @@
-import { Http2ConnectionError, defaultMaxFrameBytes, errorCode, frameHeaderBytes } from './frame.ts';
+import {
+  Http2ConnectionError,
+  defaultMaxFrameBytes,
+  errorCode,
+  frameFlag,
+  frameHeaderBytes,
+  frameType,
+} from './frame.ts';
 
 /** What stands in front of a frame's payload. */
 export interface FrameHead {
@@ -18,7 +25,8 @@ const mostPieces = 64;
 
 /**
  * Cuts what a connection brings into frames, whatever pieces it comes in. A frame that came whole is not copied; one in
- * several pieces is put together once, when its last byte is there.
+ * several pieces is put together once, when its last byte is there. DATA is not: it goes on as it comes, in several calls
+ * of which the last alone can have END_STREAM.
  */
 export class FrameReader {
   readonly #onFrame: FrameListener;
@@ -27,6 +35,9 @@ export class FrameReader {
   #bytes = 0;
   /** Bytes until the next frame is whole, as far as that is known. */
   #needed = frameHeaderBytes;
+  /** Bytes of a DATA frame that are still to come; its head is in `#head`, without END_STREAM until the last. */
+  #dataLeft = 0;
+  #dataFlags = 0;
 
   constructor(onFrame: FrameListener) {
     this.#onFrame = onFrame;
@@ -35,6 +46,12 @@ export class FrameReader {
   /** @throws Http2ConnectionError when a frame is larger than we said we would take, and what the listener throws */
   read(chunk: Buffer): void {
     let from = chunk;
+    if (this.#dataLeft > 0) {
+      const bytes = Math.min(this.#dataLeft, chunk.length);
+      this.#deliverData(bytes === chunk.length ? chunk : chunk.subarray(0, bytes));
+      if (bytes === chunk.length) return;
+      from = chunk.subarray(bytes);
+    }
     if (this.#bytes > 0) {
       this.#pieces.push(chunk);
       this.#bytes += chunk.length;
@@ -74,12 +91,14 @@ export class FrameReader {
     const end = chunk.length;
     while (end - at >= frameHeaderBytes) {
       const next = at + frameHeaderBytes + lengthAt(chunk, at);
-      if (next > end) {
-        this.#needed = next - at;
-        break;
+      if (next <= end) {
+        this.#deliver(chunk, at, next);
+        at = next;
+        continue;
       }
-      this.#deliver(chunk, at, next);
-      at = next;
+      if (this.#beginsData(chunk, at, next - end)) return;
+      this.#needed = next - at;
+      break;
     }
     if (at === end) return;
     const rest = at === 0 ? chunk : chunk.subarray(at);
@@ -92,11 +111,33 @@ export class FrameReader {
   #deliver(chunk: Buffer, at: number, end: number): void {
     const start = at + frameHeaderBytes;
     const payload = start === end ? noBytes : chunk.subarray(start, end);
+    this.#readHead(chunk, at);
+    this.#onFrame(this.#head, payload);
+  }
+
+  /** Half a DATA frame at the end of what came; false: another one, or one with padding, whose end has to be known. */
+  #beginsData(chunk: Buffer, at: number, missing: number): boolean {
+    if (chunk[at + 3] !== frameType.data || (chunk[at + 4] ?? 0) & frameFlag.padded) return false;
+    this.#readHead(chunk, at);
+    this.#dataFlags = this.#head.flags;
+    const part = chunk.subarray(at + frameHeaderBytes);
+    this.#dataLeft = missing + part.length;
+    if (part.length > 0) this.#deliverData(part);
+    return true;
+  }
+
+  #deliverData(part: Buffer): void {
+    this.#dataLeft -= part.length;
+    const isLast = this.#dataLeft === 0;
+    this.#head.flags = isLast ? this.#dataFlags : this.#dataFlags & ~frameFlag.endStream;
+    this.#onFrame(this.#head, part);
+  }
+
+  #readHead(chunk: Buffer, at: number): void {
     const head = this.#head;
     head.type = chunk[at + 3] ?? 0;
     head.flags = chunk[at + 4] ?? 0;
     head.streamId = chunk.readUInt32BE(at + 5) & 0x7fffffff;
-    this.#onFrame(head, payload);
   }
 
   #join(): Buffer {
