@@ -11,7 +11,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
-import { huffmanBytes, huffmanWrite } from './huffman.ts';
+import { huffmanBytes, huffmanWrite } from './testing/huffman-encoder.ts';
 import { staticNames, staticValues } from './static-table.ts';
 import { RandomFields } from './testing/hpack-random.ts';
 import { preface, readFrames, writeBlock, writeTableSize } from './testing/raw-http2.ts';

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { HpackError } from './hpack-error.ts';
-import { huffmanBytes, huffmanDecode, huffmanWrite } from './huffman.ts';
+import { huffmanDecode } from './huffman.ts';
+import { huffmanBytes, huffmanWrite } from './testing/huffman-encoder.ts';
 import { seededRandom } from './testing/hpack-random.ts';
 
 const decode = (hex: string) => {

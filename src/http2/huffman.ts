@@ -13,15 +13,16 @@ const lengthDigits = [
   'u',
 ].join('');
 const endOfString = 256;
-const lengths = Uint8Array.from(Array.from(lengthDigits), (digit) => parseInt(digit, 36));
-const codes = canonicalCodes();
+/** Bits of the code of each byte, and of the end of the string behind them. */
+export const huffmanLengths = Uint8Array.from(Array.from(lengthDigits), (digit) => parseInt(digit, 36));
+export const huffmanCodes = canonicalCodes();
 
 function canonicalCodes(): Uint32Array {
-  const found = new Uint32Array(lengths.length);
+  const found = new Uint32Array(huffmanLengths.length);
   let code = 0;
   for (let length = 1; length <= 30; length += 1, code <<= 1) {
     for (let symbol = 0; symbol <= endOfString; symbol += 1) {
-      if (lengths[symbol] === length) found[symbol] = code++;
+      if (huffmanLengths[symbol] === length) found[symbol] = code++;
     }
   }
   return found;
@@ -46,9 +47,9 @@ function codeTree(): Int32Array {
   let states = lastPaddingState + 1;
   for (let state = 0; state < lastPaddingState; state += 1) tree[2 * state + 1] = state + 1;
   for (let symbol = 0; symbol <= endOfString; symbol += 1) {
-    const code = codes[symbol] ?? 0;
+    const code = huffmanCodes[symbol] ?? 0;
     let state = 0;
-    for (let bit = (lengths[symbol] ?? 0) - 1; bit > 0; bit -= 1) {
+    for (let bit = (huffmanLengths[symbol] ?? 0) - 1; bit > 0; bit -= 1) {
       const branch = 2 * state + ((code >>> bit) & 1);
       // No branch leads back to the root, so 0 is one that is not there yet.
       state = tree[branch] ||= states++;
@@ -96,34 +97,4 @@ export function huffmanDecode(bytes: Uint8Array, start: number, end: number): st
   if ((state & stateMask) > lastPaddingState)
     throw new HpackError('hpack: a string is not valid Huffman code');
   return target.toString('latin1', 0, length);
-}
-
-/** How many bytes `huffmanWrite` writes. */
-export function huffmanBytes(text: string): number {
-  let bits = 0;
-  for (let i = 0; i < text.length; i += 1) bits += lengths[text.charCodeAt(i) & 255] ?? 0;
-  return (bits + 7) >>> 3;
-}
-
-/** Writes latin1 text as Huffman code, padded to a whole byte; returns where it ends. */
-export function huffmanWrite(text: string, target: Buffer, at: number): number {
-  let end = at;
-  let held = 0;
-  let bits = 0;
-  for (let i = 0; i < text.length; i += 1) {
-    const symbol = text.charCodeAt(i) & 255;
-    let code = codes[symbol] ?? 0;
-    let length = lengths[symbol] ?? 0;
-    if (length > 24) {
-      // With up to seven bits held, the whole code would not fit into 32.
-      held = (held << (length - 16)) | (code >>> 16);
-      for (bits += length - 16; bits >= 8;) target[end++] = held >>> (bits -= 8);
-      code &= 0xffff;
-      length = 16;
-    }
-    held = (held << length) | code;
-    for (bits += length; bits >= 8;) target[end++] = held >>> (bits -= 8);
-  }
-  if (bits > 0) target[end++] = (held << (8 - bits)) | (255 >>> bits);
-  return end;
 }

@@ -15,7 +15,7 @@ const lengthPattern = /^[0-9]{1,15}$/;
 const colon = 58;
 
 /** Of one connection; HTTP/2 has its own means for all of them (RFC 9113 8.2.2). */
-const connectionNames = new Set([
+export const connectionNames: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-connection',

@@ -1,4 +1,5 @@
 import { Failure } from '../base/failure.ts';
+import { connectionNames } from '../http2/message-check.ts';
 import type { OutgoingRequest } from './transport.ts';
 
 /** RFC 9110 §5.5: no control characters but tab; above 0xff would be cut to a byte, which may become a line feed. */
@@ -14,14 +15,7 @@ const maxHeaderBytes = 1_000_000;
 /** RFC 9110 §5.6.2. */
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
-/** Of one connection (RFC 9113 §8.2.2); an upgrade alone may say two of them. */
-const connectionNames = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade',
-]);
+/** Of the names of one connection; an upgrade alone may say them. */
 const upgradeNames = new Set(['connection', 'upgrade']);
 
 /** What was found of names, which are the same few for ever; bounded, as callers make them up. */
