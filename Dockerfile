@@ -18,8 +18,8 @@ RUN npm ci --omit=dev --workspaces=false
 FROM node:24-slim
 ENV NODE_ENV=production
 # The entry point of the Go image, so that manifests that name it start this one too. A user in many groups has more than
-# 16 KiB of headers, which Node allows on HTTP/1.1 by this flag alone when one port serves HTTP/2 too. The young generation
-# is as large as is measured to have the shortest pauses under load.
+# 16 KiB of headers, which Node allows on HTTP/1.1 by this flag alone. The young generation is bounded: Node lets it grow to
+# 128 MiB, which it keeps, and pauses are not shorter with more.
 RUN printf '#!/bin/sh\nexec node --max-http-header-size=1048576 --max-semi-space-size=16 /app/dist/cli/main.js apiserver "$@"\n' > /apiserver \
   && chmod 0755 /apiserver
 WORKDIR /app

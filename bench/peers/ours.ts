@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 
+import { nodeFlags } from '../../e2e/worlds/node-flags.ts';
 import { gatewayPrefix, type Peer } from './peer.ts';
 
 const run = promisify(execFile);
@@ -18,8 +19,7 @@ export const ours: Peer = {
       command: (port) => ({
         command: process.execPath,
         args: [
-          '--max-http-header-size=1048576',
-          '--max-semi-space-size=16',
+          ...nodeFlags,
           ...stage.nodeFlags,
           resolve(repository, 'dist/cli/main.js'),
           'apiserver',

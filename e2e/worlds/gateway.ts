@@ -8,6 +8,7 @@ import { createApiClient } from './api.ts';
 import type { KubeCluster } from './control-plane.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import type { Kubectl } from './kubectl.ts';
+import { nodeFlags } from './node-flags.ts';
 import { freePorts } from './ports.ts';
 import { mustRun, type ProcessGroup, type WorldProcess } from './process.ts';
 import { requestToken } from './token.ts';
@@ -212,8 +213,7 @@ async function launch({ home, port, caPem, files, options }: Launch): Promise<Wo
     name: 'the gateway',
     command: process.execPath,
     args: [
-      // The limit of HTTP/1.1 request headers is a flag of Node: a user with many groups needs more than 16 KiB of them.
-      '--max-http-header-size=1048576',
+      ...nodeFlags,
       ...(options.nodeFlags ?? []),
       options.main ?? join(repository, 'src/cli/main.ts'),
       'apiserver',
