@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { countRead } from '../base/read-buffers.ts';
 import {
   Http2ConnectionError,
   broken,
@@ -130,9 +131,7 @@ export class Http2Connection implements StreamOwner {
     return stream;
   }
 
-  ping(): void {
-    this.#sender.ping();
-  }
+  readonly ping = (): void => this.#sender.ping();
 
   /** Takes no new streams, and ends when those that run have: GOAWAY says which those are (RFC 9113 6.8). */
   finish(): void {
@@ -190,6 +189,7 @@ export class Http2Connection implements StreamOwner {
   }
 
   #onBytes(chunk: Buffer): void {
+    countRead(chunk.length);
     if (this.#failed) return;
     try {
       const frames = this.#preface?.isDone === false ? this.#preface.read(chunk) : chunk;
@@ -204,8 +204,8 @@ export class Http2Connection implements StreamOwner {
   }
 
   #onFrame(head: FrameHead, payload: Buffer): void {
-    const { type, flags, streamId: id } = head;
     if (this.#failed) return;
+    const { type, flags, streamId: id } = head;
     if (!this.#hasSettings && type !== frameType.settings) throw broken('the first frame is not SETTINGS');
     if (this.#blocks.isOpen && (type !== frameType.continuation || id !== this.#blocks.streamId))
       throw broken('a frame between HEADERS and CONTINUATION');

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { Failure, errorText } from '../base/failure.ts';
 import { firstHeader } from '../base/header-lines.ts';
 import type { HeaderLines } from '../base/header-lines.ts';
+import { countRead } from '../base/read-buffers.ts';
 import { abortFailure, connectionFailure } from './node-errors.ts';
 import { RequestBody } from './request-body.ts';
 import type { IncomingResponse, OutgoingRequest } from './transport.ts';
@@ -116,6 +117,7 @@ export class Http1Exchange extends Readable {
     this.#settled = true;
     this.#response = response;
     response.on('data', (chunk: Buffer) => {
+      countRead(chunk.length);
       if (!this.push(chunk)) response.pause();
     });
     response.on('end', () => this.#onEnd(response));

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Exchange } from '../apiserver/exchange.ts';
 import { responseHead } from '../apiserver/http1-exchange.ts';
 import { firstHeader, headerTokens } from '../base/header-lines.ts';
+import { countRead } from '../base/read-buffers.ts';
 import { badRequest } from '../kube/status.ts';
 import { relay } from './forward.ts';
 import type { Carrier, Outgoing } from './forward.ts';
@@ -76,6 +77,7 @@ export function splice(left: Duplex, right: Duplex): void {
     from.on('error', () => to.destroy());
     from.on('close', () => endSoon(to));
     from.on('end', () => endSoon(to));
+    from.on('data', (chunk: Buffer) => countRead(chunk.length));
     from.pipe(to, { end: false });
   }
 }
