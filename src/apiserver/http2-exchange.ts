@@ -164,11 +164,11 @@ export class Http2Exchange implements Exchange, StreamListener {
   headReceived(): void {}
 
   dataReceived(chunk: Buffer): void {
-    this.body?.receivePiece(chunk);
+    this.body?.receive(chunk);
   }
 
   endReceived(): void {
-    this.body?.receiveEnd();
+    this.body?.complete();
   }
 
   drained(): void {
@@ -253,18 +253,9 @@ class RequestBody extends IncomingBody {
     this.on('error', () => {});
   }
 
-  receivePiece(chunk: Buffer): void {
-    this.receive(chunk);
-  }
-
-  receiveEnd(): void {
+  override complete(): void {
     this.isWhole = true;
-    this.complete();
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.dropHeld();
-    done(error);
+    super.complete();
   }
 }
 

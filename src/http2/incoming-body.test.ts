@@ -19,11 +19,6 @@ class Body extends IncomingBody {
       endReceived: () => this.complete(),
     };
   }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.dropHeld();
-    done(error);
-  }
 }
 
 const windowBytes = 100_000;

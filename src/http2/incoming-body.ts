@@ -23,7 +23,8 @@ export class IncomingBody extends Readable {
     if (held > 0) this.#from?.consumed(held);
   }
 
-  protected receive(chunk: Buffer): void {
+  /** A piece of it came. */
+  receive(chunk: Buffer): void {
     if (this.destroyed) {
       // For nobody: it must not hold the window, of its stream and of all others on the connection.
       this.#from?.consumed(chunk.length);
@@ -37,13 +38,18 @@ export class IncomingBody extends Readable {
   }
 
   /** The body is whole. */
-  protected complete(): void {
+  complete(): void {
     this.push(null);
-    this.dropHeld();
+    this.#dropHeld();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#dropHeld();
+    done(error);
   }
 
   /** What nobody has read yet is no more the connection's affair: nothing comes behind it. */
-  protected dropHeld(): void {
+  #dropHeld(): void {
     this.#held = 0;
     this.#from?.discardUnread();
   }

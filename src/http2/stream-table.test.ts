@@ -1,14 +1,9 @@
 import { expect, test } from 'vitest';
 import { StreamTable } from './stream-table.ts';
-
-/** Numbers that are the same in each run. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => (state = (state * 1_103_515_245 + 12_345) & 0x7fffffff) / 0x7fffffff;
-}
+import { seededRandom } from './testing/hpack-random.ts';
 
 test.each([1, 2, 3, 4, 5])('is what a Map is, whatever comes and goes (%i)', (seed) => {
-  const next = random(seed);
+  const next = seededRandom(seed);
   const table = new StreamTable<{ id: number }>();
   const map = new Map<number, { id: number }>();
   for (let step = 0; step < 20_000; step += 1) {

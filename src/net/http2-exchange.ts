@@ -86,9 +86,9 @@ export class Http2Exchange implements StreamListener {
     if (known) return known;
     const body = new ResponseBody(this.#stream, (error) => this.cut(error));
     this.#body = body;
-    for (const chunk of this.#arrived) body.receivePiece(chunk);
+    for (const chunk of this.#arrived) body.receive(chunk);
     this.#arrived = [];
-    if (this.#complete) body.receiveEnd();
+    if (this.#complete) body.complete();
     else if (this.#over) body.destroy(this.#cutBy);
     return body;
   }
@@ -138,7 +138,7 @@ export class Http2Exchange implements StreamListener {
   }
 
   dataReceived(chunk: Buffer): void {
-    if (this.#body) this.#body.receivePiece(chunk);
+    if (this.#body) this.#body.receive(chunk);
     else this.#arrived.push(chunk);
   }
 
@@ -162,7 +162,7 @@ export class Http2Exchange implements StreamListener {
     this.#signal.removeEventListener('abort', this);
     // What nobody has read yet is here, and nothing more will come.
     this.#stream?.discardUnread();
-    this.#body?.receiveEnd();
+    this.#body?.complete();
     if (!this.#requestBody) return;
     // RFC 9113 §8.1: the answer is whole before the request is; the rest of the request serves nobody.
     this.#requestBody.stop();
@@ -211,20 +211,11 @@ class ResponseBody extends IncomingBody {
     if (stream) this.receiveFrom(stream);
   }
 
-  receivePiece(chunk: Buffer): void {
-    this.receive(chunk);
-  }
-
-  receiveEnd(): void {
-    this.complete();
-  }
-
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.dropHeld();
     this.#onDestroy(error ?? undefined);
     // A lost connection between the answer and its first reader must not end the process; a late reader is told too.
     if (error && this.listenerCount('error') === 0) this.on('error', ignore);
-    done(error);
+    super._destroy(error, done);
   }
 }
 
