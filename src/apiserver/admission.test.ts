@@ -93,6 +93,16 @@ const statusOf = ({ answerBody }: FakeExchange) =>
   JSON.parse(answerBody) as { kind: string; code: number; reason: string; message: string };
 
 describe('the way in', () => {
+  test('a failure is logged, and one that only says again what was logged is not', async () => {
+    const route = (failure: Error): Setup => ({ route: { handle: () => Promise.reject(failure) } });
+    const first = setUp(route(new Failure('unreachable', 'refused')));
+    expect((await first.ask()).status).toBe(503);
+    expect(first.logged.map(({ message }) => message)).toEqual(['request failed']);
+    const again = setUp(route(new Failure('unreachable', 'refused', { repeated: true })));
+    expect((await again.ask()).status).toBe(503);
+    expect(again.logged).toEqual([]);
+  });
+
   test('authenticates, authorizes, then answers; one audit line says so', async () => {
     const { ask, steps, audited } = setUp();
     const exchange = await ask({ target: '/apis/g/v1/things/x?y=1', headers: ['Audit-Id', 'given-id'] });

@@ -208,15 +208,18 @@ class TrackedRequest {
     const statusError = statusErrorOf(error);
     const { status } = statusError;
     // That callers go away is no failure of anybody, and would fill the log.
-    if (status.code >= 500 && !this.#exchange.signal.aborted) {
-      this.#options.log.warn(
-        { err: statusError.cause ?? error, auditID: this.auditId, code: status.code },
-        'request failed',
-      );
-    }
+    if (status.code >= 500 && !this.#exchange.signal.aborted)
+      this.#logFailure(statusError.cause ?? error, status.code);
     this.#failure = statusError;
     this.#panicked = !(error instanceof StatusError || error instanceof Failure);
     this.#answerFailure(statusError);
+  }
+
+  #logFailure(cause: unknown, code: number): void {
+    const { log } = this.#options;
+    const fields = { err: cause, auditID: this.auditId, code };
+    if (cause instanceof Failure && cause.repeated) log.debug(fields, 'request failed');
+    else log.warn(fields, 'request failed');
   }
 
   #answerFailure(error: StatusError): void {

@@ -172,6 +172,10 @@ function composeClusters({ options, log, scope, metrics }: Base, client: HubClie
   const transports = scope.own(
     createClusterTransports(createDirectTransports(options.deniedEndpointAddresses), {
       maxUnanswered: Math.ceil(options.inFlight.readOnly * options.inFlightShareOfCluster),
+      onBroken: (cluster, failure) => {
+        if (failure) log.warn({ cluster, err: failure }, 'no connection can be made; requests fail at once');
+        else log.info({ cluster }, 'connections can be made again');
+      },
     }),
   );
   scope.onEnd(

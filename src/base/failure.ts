@@ -12,11 +12,14 @@ export class Failure extends Error {
   readonly kind: FailureKind;
   /** Bytes of the request may have reached the peer: repeating it is not safe unless the method is. */
   readonly sent: boolean;
+  /** Said before, and said again without a new try: nothing new for a log. */
+  readonly repeated: boolean;
 
-  constructor(kind: FailureKind, message: string, options: { cause?: unknown; sent?: boolean } = {}) {
+  constructor(kind: FailureKind, message: string, options: { cause?: unknown; sent?: boolean; repeated?: boolean } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = kind;
     this.sent = options.sent ?? false;
+    this.repeated = options.repeated ?? false;
   }
 }
 

@@ -8,11 +8,13 @@ const refused = (text = 'dial tcp 10.0.0.1:6443: connect: connection refused') =
 /** A breaker on a clock that is set by hand, whose pauses are exact. */
 function setUp(random = () => 0.5) {
   const clock = { now: 0 };
-  const breaker = new CircuitBreaker({ now: () => clock.now, random });
+  const changes: (string | undefined)[] = [];
+  const onChange = (failure: Failure | undefined) => changes.push(failure?.message);
+  const breaker = new CircuitBreaker({ now: () => clock.now, random, onChange });
   const fail = (times = 1, failure: unknown = refused()) => {
     for (let i = 0; i < times; i += 1) breaker.begin().failed(failure);
   };
-  return { breaker, clock, fail };
+  return { breaker, clock, fail, changes };
 }
 
 describe('a circuit breaker', () => {
@@ -68,6 +70,29 @@ describe('a circuit breaker', () => {
     fail(1);
     clock.now += 500;
     breaker.begin();
+  });
+
+  test('says the same failure, marked as repeated, until a probe brings another; and tells when it opens and closes', () => {
+    const { breaker, clock, fail, changes } = setUp();
+    const thrown = () => {
+      try {
+        breaker.begin();
+      } catch (error) {
+        return error as Failure;
+      }
+      throw new Error('it is closed');
+    };
+    breaker.begin().succeeded();
+    fail(5, refused('first'));
+    expect(thrown()).toBe(thrown());
+    expect(thrown()).toMatchObject({ repeated: true, cause: { message: 'first', repeated: false } });
+    clock.now += 500;
+    breaker.begin().failed(refused('second'));
+    expect(thrown().message).toBe('second (not tried again yet)');
+    clock.now += 1_000;
+    breaker.begin().succeeded();
+    fail(5, refused('third'));
+    expect(changes).toEqual(['first', undefined, 'third']);
   });
 
   test('a probe that its caller gives up makes room for the next', () => {

@@ -10,6 +10,8 @@ export interface CircuitBreakerOptions {
   readonly now?: () => number;
   /** 0 up to 1. */
   readonly random?: () => number;
+  /** Told what it opens for, and undefined when it closes; not of probes between. */
+  readonly onChange?: (failure: Failure | undefined) => void;
 }
 
 /** What came of one try. */
@@ -30,9 +32,10 @@ export class CircuitBreaker {
   readonly #maxPauseMs: number;
   readonly #now: () => number;
   readonly #random: () => number;
+  readonly #onChange: (failure: Failure | undefined) => void;
   #failures = 0;
-  /** Set while it is open. */
-  #last: Failure | undefined;
+  /** What is thrown while it is open: made once, as hundreds of callers may come again and again. */
+  #refusal: Failure | undefined;
   #pauseMs = 0;
   #probeAt = 0;
 
@@ -42,18 +45,18 @@ export class CircuitBreaker {
     this.#maxPauseMs = options.maxPauseMs ?? 5_000;
     this.#now = options.now ?? (() => performance.now());
     this.#random = options.random ?? Math.random;
+    this.#onChange = options.onChange ?? (() => undefined);
   }
 
   get isOpen(): boolean {
-    return this.#last !== undefined;
+    return this.#refusal !== undefined;
   }
 
   /** Throws the last `Failure`, of its kind and in its words, while it is open. */
   begin(): Attempt {
-    const last = this.#last;
-    if (!last) return this.#attempt;
-    if (this.#now() < this.#probeAt)
-      throw new Failure(last.kind, `${last.message} (not tried again yet)`, { cause: last });
+    const refusal = this.#refusal;
+    if (!refusal) return this.#attempt;
+    if (this.#now() < this.#probeAt) throw refusal;
     // A probe may be a followed log that has nothing to say: the next one does not wait for it for ever.
     this.#probeAt = this.#now() + this.#maxPauseMs;
     return this.#probe;
@@ -62,7 +65,7 @@ export class CircuitBreaker {
   readonly #attempt: Attempt = {
     succeeded: () => this.#close(),
     failed: (error) => {
-      if (this.#last || !isOfConnection(error)) return;
+      if (this.#refusal || !isOfConnection(error)) return;
       this.#failures += 1;
       if (this.#failures >= this.#threshold) this.#open(error, this.#firstPauseMs);
     },
@@ -71,22 +74,27 @@ export class CircuitBreaker {
   readonly #probe: Attempt = {
     succeeded: () => this.#close(),
     failed: (error) => {
-      if (!this.#last) return;
+      if (!this.#refusal) return;
       if (isOfConnection(error)) this.#open(error, Math.min(this.#pauseMs * 2, this.#maxPauseMs));
       else this.#probeAt = this.#now();
     },
   };
 
   #open(failure: Failure, pauseMs: number): void {
-    this.#last = failure;
+    const wasOpen = this.isOpen;
+    const message = `${failure.message} (not tried again yet)`;
+    this.#refusal = new Failure(failure.kind, message, { cause: failure, repeated: true });
     this.#pauseMs = pauseMs;
     // Many gateways must not knock at the same moment.
     this.#probeAt = this.#now() + pauseMs * (0.8 + this.#random() * 0.4);
+    if (!wasOpen) this.#onChange(failure);
   }
 
   #close(): void {
     this.#failures = 0;
-    this.#last = undefined;
+    if (!this.#refusal) return;
+    this.#refusal = undefined;
+    this.#onChange(undefined);
   }
 }
 

@@ -1,7 +1,9 @@
+import type { Failure } from '../base/failure.ts';
 import type { Closable } from '../base/scope.ts';
 import type { Cluster } from '../clusters/cluster.ts';
 import type { ClusterCredential } from '../clusters/credential.ts';
 import type { Transport } from '../net/transport.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
 import { guardTransport } from './guarded-transport.ts';
 import type { GuardedTransport } from './guarded-transport.ts';
 
@@ -38,6 +40,8 @@ export function createClusterTransports(
 export interface ClusterLimits {
   /** Short requests that wait for one cluster's answer at a time; 0: no limit. */
   readonly maxUnanswered: number;
+  /** Told when no connection can be made to a cluster any more, and (undefined) when one is made again. */
+  readonly onBroken?: (name: string, failure: Failure | undefined) => void;
 }
 
 class PooledTransports implements ClusterTransports {
@@ -56,7 +60,9 @@ class PooledTransports implements ClusterTransports {
     if (slot?.key === credential.transportKey) return slot.transport;
     // A plugin printed a new certificate, or this request found the cluster before its event came.
     if (slot) this.#drain(cluster.name, slot.transport);
-    const transport = guardTransport(this.#create(cluster, credential), this.#limits);
+    const { maxUnanswered, onBroken } = this.#limits;
+    const breaker = new CircuitBreaker({ onChange: (failure) => onBroken?.(cluster.name, failure) });
+    const transport = guardTransport(this.#create(cluster, credential), { maxUnanswered, breaker });
     this.#slots.set(cluster.name, {
       key: credential.transportKey,
       accessFingerprint: cluster.accessFingerprint,
