@@ -10,7 +10,7 @@ const mayImport: Record<string, readonly string[]> = {
   http2: ['base'],
   net: ['http2', 'base'],
   pki: ['base'],
-  tunnel: ['net', 'pki', 'base'],
+  tunnel: ['net', 'http2', 'pki', 'base'],
   hub: ['kube', 'net', 'base'],
   apiserver: ['hub', 'kube', 'pki', 'http2', 'base'],
   clusters: ['hub', 'kube', 'base'],

@@ -198,8 +198,8 @@ export class Http2Connection implements StreamOwner {
       if (!(error instanceof Http2ConnectionError)) throw error;
       this.fail(error.code, error.message);
     }
-    // Data waits by its own limits; beyond them is what a peer made us answer and does not read.
-    const mostData = this.#streams.size * 2 * defaultMaxFrameBytes;
+    // Data waits by its own limits, a piece of 64 KiB or two of each stream; beyond them is what a peer made us answer and does not read.
+    const mostData = this.#streams.size * 8 * defaultMaxFrameBytes;
     if (this.#sender.pendingBytes > mostUntakenBytes + mostData) this.destroy();
   }
 

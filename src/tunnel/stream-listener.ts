@@ -1,0 +1,148 @@
+import { chmod, unlink } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { createServer as createTlsServer } from 'node:tls';
+import type { TLSSocket, TlsOptions } from 'node:tls';
+import type { Log } from '../base/log.ts';
+import type { Closable } from '../base/scope.ts';
+
+/** TLS material of a port, as PEM. */
+export interface ServerTls {
+  readonly certificatePem: string;
+  readonly privateKeyPem: string;
+  /** Clients must have a certificate that it signed; undefined: they need none. */
+  readonly clientCaPem: string | undefined;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** OpenSSL names; empty: Go's defaults. */
+  readonly cipherSuites: readonly string[];
+}
+
+/** Where a port listens. */
+export type ListenAddress =
+  | { readonly type: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly type: 'unix'; readonly path: string; readonly deleteExisting: boolean };
+
+export interface StreamListenerOptions {
+  readonly address: ListenAddress;
+  /** Undefined: plain, as on Unix sockets. */
+  readonly tls: ServerTls | undefined;
+  /** Offered to clients, best first. */
+  readonly alpn: readonly string[];
+  readonly handshakeTimeoutMs: number;
+  /** More connections than this are closed at once. */
+  readonly maxConnections: number;
+  readonly onConnection: (connection: AcceptedConnection) => void;
+  readonly log: Log;
+}
+
+export interface AcceptedConnection {
+  readonly socket: Duplex;
+  /** The agreed protocol; undefined where there is no TLS, or none was offered. */
+  readonly alpn: string | undefined;
+  /** Present where a client certificate was asked for and verified. */
+  readonly certificate: ReturnType<TLSSocket['getPeerX509Certificate']>;
+  readonly remoteAddress: string;
+}
+
+export interface StreamListenerHandle extends Closable {
+  /** The TCP port; 0 for Unix sockets. */
+  readonly port: number;
+  /** For new connections; those that are open keep theirs. */
+  setTls(tls: ServerTls): void;
+  readonly connections: number;
+}
+
+const cipherSuites = [
+  ...['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'],
+  ...['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-RSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-AES256-GCM-SHA384'],
+  ...['ECDHE-RSA-AES256-GCM-SHA384', 'ECDHE-ECDSA-CHACHA20-POLY1305', 'ECDHE-RSA-CHACHA20-POLY1305'],
+];
+
+function contextOptions(tls: ServerTls): TlsOptions {
+  const suites = tls.cipherSuites.length > 0 ? tls.cipherSuites : cipherSuites;
+  return {
+    cert: tls.certificatePem,
+    key: tls.privateKeyPem,
+    minVersion: tls.minVersion,
+    ciphers: [...new Set([...cipherSuites.slice(0, 3), ...suites])].join(':'),
+    ...(tls.clientCaPem === undefined ? {} : { ca: tls.clientCaPem }),
+  };
+}
+
+/** Listens for byte streams: TCP with TLS, or a Unix socket. Connections end with the listener's `destroy`. */
+export async function listenForStreams(options: StreamListenerOptions): Promise<StreamListenerHandle> {
+  const { address, tls, log, onConnection } = options;
+  const sockets = new Set<Socket>();
+  const tlsServer = tls
+    ? createTlsServer({
+        ...contextOptions(tls),
+        ALPNProtocols: [...options.alpn],
+        requestCert: tls.clientCaPem !== undefined,
+        rejectUnauthorized: tls.clientCaPem !== undefined,
+        handshakeTimeout: options.handshakeTimeoutMs,
+      })
+    : undefined;
+  tlsServer?.on('tlsClientError', (error, socket) => {
+    log.debug({ err: error }, 'TLS handshake failed');
+    socket.destroy();
+  });
+  tlsServer?.on('secureConnection', (socket) => {
+    socket.on('error', () => undefined);
+    onConnection({
+      socket,
+      alpn: socket.alpnProtocol || undefined,
+      certificate: tls?.clientCaPem === undefined ? undefined : socket.getPeerX509Certificate(),
+      remoteAddress: socket.remoteAddress ?? '',
+    });
+  });
+  const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }, (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.once('close', () => sockets.delete(socket));
+    if (tlsServer) tlsServer.emit('connection', socket);
+    else
+      onConnection({
+        socket,
+        alpn: undefined,
+        certificate: undefined,
+        remoteAddress: socket.remoteAddress ?? '',
+      });
+  });
+  server.maxConnections = options.maxConnections;
+  await startListening(server, address);
+  server.on('error', (error: Error) => log.error({ err: error }, 'listener failed'));
+  const bound = server.address();
+  const stopped = { closing: undefined as Promise<void> | undefined };
+  const stop = () => (stopped.closing ??= new Promise<void>((resolve) => server.close(() => resolve())));
+  return {
+    port: bound !== null && typeof bound !== 'string' ? bound.port : 0,
+    setTls: (next) => tlsServer?.setSecureContext(contextOptions(next)),
+    get connections() {
+      return sockets.size;
+    },
+    close: stop,
+    destroy: () => {
+      void stop();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+async function startListening(server: Server, address: ListenAddress): Promise<void> {
+  if (address.type === 'unix' && address.deleteExisting)
+    await unlink(address.path).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    const onListening = () => {
+      server.removeListener('error', reject);
+      resolve();
+    };
+    if (address.type === 'unix') server.listen({ path: address.path }, onListening);
+    else server.listen({ host: address.host, port: address.port }, onListening);
+  });
+  // As the Go server's umask 0007: who shares the group may connect.
+  if (address.type === 'unix') await chmod(address.path, 0o770);
+}
