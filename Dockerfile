@@ -17,11 +17,13 @@ RUN npm ci --omit=dev --workspaces=false
 
 FROM node:24-slim
 ENV NODE_ENV=production
-# The entry point of the Go image, so that manifests that name it start this one too. A user in many groups has more than
-# 16 KiB of headers, which Node allows on HTTP/1.1 by this flag alone. The young generation is bounded: Node lets it grow to
-# 128 MiB, which it keeps, and pauses are not shorter with more.
-RUN printf '#!/bin/sh\nexec node --max-http-header-size=1048576 --max-semi-space-size=16 /app/dist/cli/main.js apiserver "$@"\n' > /apiserver \
-  && chmod 0755 /apiserver
+# The entry points of the Go images (the gateway, and OCM's cluster-proxy), so that manifests that name them start these too. A
+# user in many groups has more than 16 KiB of headers, which Node allows on HTTP/1.1 by this flag alone. The young generation is
+# bounded: Node lets it grow to 128 MiB, which it keeps, and pauses are not shorter with more.
+RUN for entry in apiserver:apiserver proxy-server:tunnel-server proxy-agent:agent; do \
+    printf '#!/bin/sh\nexec node --max-http-header-size=1048576 --max-semi-space-size=16 /app/dist/cli/main.js %s "$@"\n' "${entry#*:}" > "/${entry%%:*}" \
+    && chmod 0755 "/${entry%%:*}" || exit 1; \
+  done
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist

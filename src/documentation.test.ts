@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
+import { agentFlags } from './app/agent-flags.ts';
 import { gatewayFlags } from './app/gateway-flag-table.ts';
 import type { Flag } from './app/flag.ts';
+import { tunnelServerFlags } from './app/tunnel-server-flag-table.ts';
 
 const root = join(import.meta.dirname, '..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8').replaceAll(/ +/g, ' ');
@@ -13,6 +15,18 @@ test('the README has a row for every flag, with its default and its meaning', ()
     .filter(([, flag]) => !flag.hidden)
     .map(([name, flag]) => `| \`--${name}\` | ${flag.default ? `\`${flag.default}\` ` : ''}| ${flag.help} |`)
     .filter((row) => !readme.includes(row));
+  expect(missing).toEqual([]);
+});
+
+test.each([
+  ['tunnel-server', tunnelServerFlags],
+  ['agent', agentFlags],
+] as [string, Record<string, Flag>][])('docs/tunnel.md has a row for every flag of %s', (_, flags) => {
+  const page = readFileSync(join(root, 'docs/tunnel.md'), 'utf8').replaceAll(/ +/g, ' ');
+  const missing = Object.entries(flags)
+    .filter(([, flag]) => !flag.hidden)
+    .map(([name, flag]) => `| \`--${name}\` | ${flag.default ? `\`${flag.default}\` ` : ''}| ${flag.help} |`)
+    .filter((row) => !page.includes(row));
   expect(missing).toEqual([]);
 });
 

@@ -36,7 +36,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'endpoint-tunnel': {
     labels: { 'cluster.core.oam.dev/cluster-endpoint-type': 'ClusterProxy' },
-    reason: 'UnsupportedEndpointType',
+    reason: 'TunnelNotConfigured',
     message: /ClusterProxy/,
   },
   'endpoint-missing': { data: { endpoint: undefined }, reason: 'MissingEndpoint', message: /endpoint/ },

@@ -6,6 +6,7 @@ import { hubFlags } from './hub-flags.ts';
 import { identityFlags } from './identity-flags.ts';
 import { observabilityFlags } from './observability-flags.ts';
 import { servingFlags } from './serving-flags.ts';
+import { tunnelFlags } from './tunnel-flags.ts';
 
 /** Every flag, by the name that kube-apiserver or the Go gateway gave it. */
 export const gatewayFlags = {
@@ -76,6 +77,7 @@ export const gatewayFlags = {
     hidden: true,
     help: 'Accepted for the Go gateway’s manifests, which spell it so.',
   },
+  ...tunnelFlags,
   ...identityFlags,
   ...servingFlags,
   ...hubFlags,
@@ -85,11 +87,6 @@ export const gatewayFlags = {
 /** Flags of kube-apiserver's library and of the Go gateway that this program does not have; refused by name. */
 export const notImplemented = new Set([
   'ocm-integration',
-  'proxy-host',
-  'proxy-port',
-  'proxy-ca-cert',
-  'proxy-cert',
-  'proxy-key',
   'standalone-debug-mode',
   'permit-port-sharing',
   'permit-address-sharing',

@@ -358,9 +358,9 @@ describe('the command', () => {
       stdout: '',
       stderr: "unknown option '--nope'\n",
     });
-    expect(run('--proxy-host=x')).toMatchObject({
+    expect(run('--standalone-debug-mode=x')).toMatchObject({
       status: 2,
-      stderr: '--proxy-host is not implemented by this version\n',
+      stderr: '--standalone-debug-mode is not implemented by this version\n',
     });
   });
 

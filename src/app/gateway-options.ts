@@ -2,6 +2,39 @@ import type { SniCertificateFiles } from './go-values.ts';
 import type { InFlightLimits } from '../apiserver/in-flight.ts';
 import type { ImpersonationLimits } from '../proxy/impersonation-lines.ts';
 
+/** A tunnel server in the gateway's own process, which agents connect to. */
+export interface InsideTunnelServer {
+  readonly type: 'inside';
+  readonly host: string;
+  readonly port: number;
+  readonly certificates: {
+    readonly certificateFile: string;
+    readonly keyFile: string;
+    readonly clientCaFile: string;
+  };
+  readonly identifierRule: 'any' | 'certificate';
+  /** Gateways that have one: agents connect to so many. */
+  readonly serverCount: number;
+}
+
+/** The way to clusters behind a tunnel. */
+export interface TunnelOptions {
+  readonly mode: 'grpc' | 'http-connect';
+  readonly server:
+    | {
+        readonly type: 'tcp';
+        readonly host: string;
+        readonly port: number;
+        readonly caFile: string;
+        readonly certificateFile: string;
+        readonly keyFile: string;
+      }
+    | { readonly type: 'unix'; readonly path: string }
+    | InsideTunnelServer;
+  /** Clusters whose Secret has no CA are taken all the same. */
+  readonly allowUnverified: boolean;
+}
+
 /** Everything that can be set for the gateway, complete and checked. Durations are milliseconds. */
 export interface GatewayOptions {
   readonly bindAddress: string;
@@ -44,6 +77,8 @@ export interface GatewayOptions {
   readonly requireCreateForUpgrade: boolean;
   /** Rules of `denyAddresses`; empty: none are denied. */
   readonly deniedEndpointAddresses: readonly string[];
+  /** Undefined: there is none. */
+  readonly tunnel: TunnelOptions | undefined;
   readonly identity: ImpersonationLimits & {
     /** A ClusterGatewayProxyConfiguration for all clusters. */
     readonly rulesFile: string | undefined;

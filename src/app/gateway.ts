@@ -41,13 +41,13 @@ import { createClusterTransports } from '../proxy/cluster-transports.ts';
 import type { ClusterTransports } from '../proxy/cluster-transports.ts';
 import { createGatewayAuthentication } from './authentication.ts';
 import type { GatewayAuthentication } from './authentication.ts';
-import { createDirectTransports } from './direct-transports.ts';
 import { createGatewayAudit } from './gateway-audit.ts';
 import type { GatewayAudit } from './gateway-audit.ts';
 import type { GatewayOptions } from './gateway-options.ts';
 import { createGatewayIdentity } from './identity-configuration.ts';
 import { createGatewayResources, namesOf } from './gateway-resources.ts';
 import { createServingCertificates } from './serving-certificate.ts';
+import { createEndpointTransports, createGatewayTunnel } from './tunnel-transports.ts';
 import { buildVersion } from './version.ts';
 
 export interface Gateway {
@@ -113,7 +113,7 @@ async function compose(options: GatewayOptions, log: Log, scope: Scope): Promise
     scope,
     log,
   });
-  const clusters = composeClusters(base, clients.core);
+  const clusters = await composeClusters(base, clients.core);
   const callerIdentity = await createGatewayIdentity(base);
   const parts = { clients, delegation, authentication, clusters, callerIdentity };
   const handle = await composeServer(base, parts);
@@ -161,16 +161,19 @@ interface Clusters {
   readonly transports: ClusterTransports;
 }
 
-function composeClusters({ options, log, scope, metrics }: Base, client: HubClient): Clusters {
+async function composeClusters({ options, log, scope, metrics }: Base, client: HubClient): Promise<Clusters> {
   const { secretNamespace: namespace, requireClusterCa: requireCa, execPluginAllowlist } = options;
-  const source = { client, namespace, requireCa, execPluginAllowlist };
+  const source = { client, namespace, requireCa, execPluginAllowlist, tunnel: options.tunnel };
   const secrets = createClusterSecrets(source);
   const registry = scope.own(createSecretRegistry({ ...source, secrets, log }));
   const credentials = scope.own(
     createCredentialResolver({ log, onPluginRun: createExecPluginMetric(metrics) }),
   );
+  const parts = { userAgent: options.userAgent, metrics, log };
+  // Made before the transports, which so end first.
+  const tunnel = options.tunnel && scope.own(await createGatewayTunnel(options.tunnel, parts));
   const transports = scope.own(
-    createClusterTransports(createDirectTransports(options.deniedEndpointAddresses), {
+    createClusterTransports(createEndpointTransports(options.deniedEndpointAddresses, tunnel?.dial), {
       maxUnanswered: Math.ceil(options.inFlight.readOnly * options.inFlightShareOfCluster),
       onBroken: (cluster, failure) => {
         if (failure) log.warn({ cluster, err: failure }, 'no connection can be made; requests fail at once');

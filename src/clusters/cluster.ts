@@ -30,8 +30,15 @@ export interface EndpointAddress {
   readonly authority: string;
 }
 
+/**
+ * How a cluster is reached: at fixed addresses, or through a tunnel, where its name is the address: which agent is asked,
+ * and what the agent connects to.
+ */
+export type EndpointType = 'Const' | 'ClusterProxy';
+
 /** Where a cluster's API server is; the address itself is the first where there are several. */
 export interface Endpoint extends EndpointAddress {
+  readonly type: EndpointType;
   /** As the Secret has it, without a trailing line end, or several between commas: for people. */
   readonly url: string;
   /** Further addresses of the same cluster, any of which may be asked; undefined where there is one. */
@@ -39,6 +46,8 @@ export interface Endpoint extends EndpointAddress {
   /** The path below which the API is served, without a trailing slash; usually empty. */
   readonly basePath: string;
   readonly trust: ServerTrust;
+  /** What the certificate is for, where that is not the host. */
+  readonly serverName?: string;
   /** An egress proxy (http, https or socks5 URL); it may hold a password. */
   readonly proxyUrl?: Redacted<string>;
 }

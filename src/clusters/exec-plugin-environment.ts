@@ -38,10 +38,11 @@ function execInfo({ apiVersion, provideClusterInfo }: ExecConfig, endpoint: Endp
   return JSON.stringify({ kind: 'ExecCredential', apiVersion, spec: { ...cluster, interactive: false } });
 }
 
-function clusterInfo({ url, authority, basePath, others, trust, proxyUrl }: Endpoint) {
+function clusterInfo({ url, authority, basePath, others, trust, proxyUrl, serverName }: Endpoint) {
   return {
     // A kubeconfig names one server: of several, the first.
     server: others ? `https://${authority}${basePath}` : url,
+    ...(serverName === undefined ? {} : { 'tls-server-name': serverName }),
     ...(trust.type === 'none' ? { 'insecure-skip-tls-verify': true } : {}),
     ...(trust.type === 'ca'
       ? { 'certificate-authority-data': Buffer.from(trust.caPem).toString('base64') }

@@ -1,4 +1,4 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { errorText } from '../base/failure.ts';
 import { Redacted } from '../base/redacted.ts';
@@ -16,30 +16,20 @@ import type {
   ClusterRecord,
   Credential,
   Endpoint,
-  EndpointAddress,
   ExecConfig,
-  ServerTrust,
 } from './cluster.ts';
 import { execPluginProblem } from './exec-plugin-policy.ts';
 import { readIdentityRules } from './identity-document.ts';
 import { IDENTITY_RULES_ANNOTATION } from './identity-rules.ts';
+import { Rejection, quoted } from './rejection.ts';
+import { endpointOf } from './secret-endpoint.ts';
+import type { SecretEndpointOptions } from './secret-endpoint.ts';
 import type { Secret } from './secret.ts';
-import { checkKeyPair, validityOfCertificate, validityOfToken } from './validity.ts';
+import { checkKeyPair, validityOfToken } from './validity.ts';
 
-export interface SecretClusterOptions {
-  /** Refuses a Secret without a CA instead of connecting unverified (`--require-cluster-ca`). */
-  readonly requireCa: boolean;
+export interface SecretClusterOptions extends SecretEndpointOptions {
   /** Commands that Secrets may have run (`--exec-plugin-allowlist`): names, absolute paths, or `*` for any. */
   readonly execPluginAllowlist: readonly string[];
-}
-
-/** Why a Secret is no usable cluster; becomes a RejectedCluster, never leaves this file. */
-class Rejection extends Error {
-  readonly reason: string;
-  constructor(reason: string, message: string) {
-    super(message);
-    this.reason = reason;
-  }
 }
 
 /**
@@ -71,6 +61,7 @@ export function clusterFromSecret(secret: Secret, options: SecretClusterOptions)
 function factsOf({ metadata, data }: Secret): ClusterFacts {
   const labels = metadata.labels ?? {};
   const annotations = metadata.annotations ?? {};
+  const endpointType = labels[ENDPOINT_TYPE_LABEL] ?? 'Const';
   return {
     name: metadata.name,
     alias: annotations[ALIAS_ANNOTATION] ?? '',
@@ -80,9 +71,10 @@ function factsOf({ metadata, data }: Secret): ClusterFacts {
       Object.entries(labels).filter(([key]) => !key.startsWith('cluster.core.oam.dev/')),
     ),
     credentialType: labels[CREDENTIAL_TYPE_LABEL] ?? '',
-    endpointType: labels[ENDPOINT_TYPE_LABEL] ?? 'Const',
+    endpointType,
     hasEndpointType: labels[ENDPOINT_TYPE_LABEL] !== undefined,
-    endpointUrl: endpointText(data.endpoint?.reveal()),
+    // Behind a tunnel it means nothing, and nobody has looked at what is in it.
+    endpointUrl: endpointType === 'ClusterProxy' ? undefined : data.endpoint?.reveal().replace(/\r?\n$/, ''),
     health: healthOf(annotations),
   };
 }
@@ -100,114 +92,6 @@ function healthOf(annotations: Readonly<Record<string, string>>): ClusterHealth 
 function checkName(name: string): void {
   if (name === LOCAL_CLUSTER)
     throw new Rejection('ReservedName', `the name ${LOCAL_CLUSTER} stands for the hub itself`);
-}
-
-const endpointText = (value: string | undefined) => value?.replace(/\r?\n$/, '');
-
-function endpointOf(secret: Secret, facts: ClusterFacts, options: SecretClusterOptions): Endpoint {
-  if (facts.endpointType === 'ClusterProxy') {
-    throw new Rejection(
-      'UnsupportedEndpointType',
-      'clusters behind a tunnel (endpoint type ClusterProxy) are not served yet',
-    );
-  }
-  if (facts.endpointType !== 'Const') {
-    throw new Rejection(
-      'UnsupportedEndpointType',
-      `unsupported cluster gateway endpoint type ${quoted(facts.endpointType)}`,
-    );
-  }
-  if (!facts.endpointUrl) throw new Rejection('MissingEndpoint', 'missing data key: endpoint');
-  const { addresses, basePath } = parseEndpoints(facts.endpointUrl);
-  const urlOf = ({ authority }: EndpointAddress) => `https://${authority}${basePath}`;
-  const [first, ...others] = addresses;
-  const trust = trustOf(secret);
-  if (trust.type === 'none' && options.requireCa) {
-    throw new Rejection(
-      'MissingCA',
-      'the Secret has no CA (data key ca.crt), and --require-cluster-ca is set',
-    );
-  }
-  const proxyUrl = proxyUrlOf(secret);
-  return {
-    url: others.length > 0 ? [first, ...others].map(urlOf).join(',') : facts.endpointUrl,
-    ...first,
-    ...(others.length > 0 ? { others } : {}),
-    basePath,
-    trust,
-    ...(proxyUrl === undefined ? {} : { proxyUrl: new Redacted(proxyUrl) }),
-  };
-}
-
-/** So many API servers has no cluster; each has connections of its own. */
-const maxEndpoints = 16;
-
-/** One URL, or several between commas and line ends, which then differ in their host and port alone. */
-function parseEndpoints(text: string): {
-  addresses: readonly [EndpointAddress, ...EndpointAddress[]];
-  basePath: string;
-} {
-  const texts = text.split(/[,\n]/).map((each) => each.trim());
-  const urls = texts.filter((each) => each !== '').map(parseEndpoint);
-  const [first, ...others] = new Map(urls.map((url) => [url.host, url])).values();
-  if (!first) throw new Rejection('MissingEndpoint', 'missing data key: endpoint');
-  if (others.length >= maxEndpoints)
-    throw new Rejection('InvalidEndpoint', `there must be no more than ${maxEndpoints} endpoints`);
-  const basePath = basePathOf(first);
-  if (urls.some((each) => basePathOf(each) !== basePath))
-    throw new Rejection('InvalidEndpoint', 'the endpoints of one cluster must have the same path');
-  return { addresses: [addressOf(first), ...others.map(addressOf)], basePath };
-}
-
-const basePathOf = ({ pathname }: URL) => pathname.replace(/\/+$/, '');
-
-const addressOf = ({ hostname, port, host }: URL): EndpointAddress => ({
-  host: hostname.replace(/^\[|\]$/g, ''),
-  port: port === '' ? 443 : Number(port),
-  authority: host,
-});
-
-function parseEndpoint(text: string): URL {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    // What stands before an @ may be a password.
-    const shown = text.includes('@') ? '' : ` ${quoted(text)}`;
-    throw new Rejection('InvalidEndpoint', `the endpoint${shown} is not a URL`);
-  }
-  if (url.protocol !== 'https:') throw new Rejection('InvalidEndpoint', 'the endpoint must be an https URL');
-  // Userinfo would be a credential in a place that is shown; a query or fragment would mix with the caller's.
-  if (url.username !== '' || url.password !== '')
-    throw new Rejection('InvalidEndpoint', 'the endpoint must not have userinfo');
-  if (url.search !== '' || url.hash !== '') {
-    throw new Rejection('InvalidEndpoint', 'the endpoint must not have a query or a fragment');
-  }
-  return url;
-}
-
-/** Both keys absent: not verified, as existing Secrets rely on it. Present but empty: the system's CAs. */
-function trustOf({ data }: Secret): ServerTrust {
-  const caPem = (data['ca.crt'] ?? data.ca)?.reveal();
-  if (caPem === undefined) return { type: 'none' };
-  if (caPem.trim() === '') return { type: 'system' };
-  const blocks = caPem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0)
-    throw new Rejection('InvalidCA', 'the CA (data key ca.crt) holds no PEM certificate');
-  const [first, ...others] = blocks.map((block) => validityOfCertificate(readCa(block)));
-  const lasting = others.reduce((left, right) => (right.until > (left?.until ?? 0) ? right : left), first);
-  return { type: 'ca', caPem, ...(lasting ? { validity: lasting } : {}) };
-}
-
-function proxyUrlOf({ data }: Secret): string | undefined {
-  const text = data['proxy-url']?.reveal().trim();
-  if (!text) return undefined;
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  // The text itself is not repeated: it may hold a password.
-  if (!url || !['http:', 'https:', 'socks5:', 'socks5h:'].includes(url.protocol) || url.hostname === '') {
-    throw new Rejection('InvalidProxyURL', 'the data key proxy-url must be an http, https or socks5 URL');
-  }
-  return text;
 }
 
 function credentialOf(secret: Secret, facts: ClusterFacts, options: SecretClusterOptions): Credential {
@@ -271,14 +155,6 @@ function certificateCredential(secret: Secret): Credential {
 
 const invalidCredential = (message: string) => new Rejection('InvalidCredential', message);
 
-function readCa(pem: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch {
-    throw new Rejection('InvalidCA', 'the CA (data key ca.crt) cannot be read');
-  }
-}
-
 const execShape = z.object({
   apiVersion: z.enum(['client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1']),
   command: z.string().min(1),
@@ -319,10 +195,9 @@ function fingerprint(endpoint: Endpoint, credential: Credential): string {
     credential.type === 'X509Certificate'
       ? [credential.certificatePem, sha256(credential.privateKeyPem.reveal())]
       : [credential.type];
-  const { host, port, trust, proxyUrl, others = [] } = endpoint;
-  const more = others.length > 0 ? [others] : [];
+  const { type, host, port, trust, proxyUrl, others = [], serverName } = endpoint;
+  const more = [...(others.length > 0 ? [others] : []), ...(type === 'Const' ? [] : [type, serverName])];
   return sha256(JSON.stringify([host, port, trust, proxyUrl?.reveal() ?? null, tls, ...more]));
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-const quoted = (text: string) => JSON.stringify(text.slice(0, 200));

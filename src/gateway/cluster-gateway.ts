@@ -63,7 +63,7 @@ export function clusterGatewayFrom(record: ClusterRecord, options: ShowOptions):
 }
 
 function endpointOf(record: ClusterRecord) {
-  if (record.type === 'accepted') {
+  if (record.type === 'accepted' && record.endpoint.type === 'Const') {
     const { url, trust } = record.endpoint;
     return {
       type: record.endpointType,
@@ -74,7 +74,8 @@ function endpointOf(record: ClusterRecord) {
       },
     };
   }
-  // The address of a rejected cluster may hold what it was rejected for: a password in its userinfo.
+  // Behind a tunnel there is no address. That of a rejected cluster may hold what it was rejected for: a password in its
+  // userinfo.
   return { type: record.endpointType };
 }
 

@@ -1,5 +1,6 @@
 import type { Budget, Charged } from './budget.ts';
 import type { Packet } from './packet.ts';
+import { PieceQueue } from './piece-queue.ts';
 
 /** Where the bytes of one connection go: the socket of an agent, the stream or socket of a frontend. */
 export interface LaneSink {
@@ -58,7 +59,7 @@ export class Lane implements Charged {
   readonly #limits: LaneLimits;
   readonly #budget: Budget;
   /** Came, and waits for the sink. */
-  #unread: Buffer[] = [];
+  readonly #unread = new PieceQueue();
   #unreadBytes = 0;
   #sinkIsFull = false;
   #askedToPause = false;
@@ -122,13 +123,13 @@ export class Lane implements Charged {
   /** The sink takes more. */
   sinkDrained(): void {
     this.#sinkIsFull = false;
-    while (this.#unread.length > 0 && !this.#sinkIsFull && !this.#over) {
-      const bytes = this.#unread.shift();
+    while (!this.#sinkIsFull && !this.#over) {
+      const bytes = this.#unread.take();
       if (!bytes) break;
       this.#release(bytes.length + pieceBytes);
       this.#sinkIsFull = !this.#sink.write(bytes);
     }
-    if (this.#over || this.#unread.length > 0) return;
+    if (this.#over || !this.#unread.isEmpty) return;
     if (this.#endError !== undefined) this.#end(this.#endError);
   }
 
@@ -137,7 +138,7 @@ export class Lane implements Charged {
   /** Bytes came. */
   receive(bytes: Buffer): void {
     if (this.#over || this.#closing || this.#endError !== undefined || bytes.length === 0) return;
-    if (this.#unread.length === 0 && !this.#sinkIsFull) {
+    if (this.#unread.isEmpty && !this.#sinkIsFull) {
       this.#sinkIsFull = !this.#sink.write(bytes);
       return;
     }
@@ -164,7 +165,7 @@ export class Lane implements Charged {
     // Who asked for the end waits for an answer, even where the two have crossed.
     if (this.#closing?.type === 'CLOSE_RSP') this.#sendClosing();
     else if (this.#closing) this.#finish();
-    else if (this.#unread.length === 0) this.#end(error);
+    else if (this.#unread.isEmpty) this.#end(error);
   }
 
   pause(): void {
@@ -239,7 +240,7 @@ export class Lane implements Charged {
   }
 
   #dropUnread(): void {
-    this.#unread = [];
+    this.#unread.clear();
     this.#release(this.#unreadBytes);
   }
 

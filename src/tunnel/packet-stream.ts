@@ -40,7 +40,7 @@ const copiedBytes = 4096;
  * Packets other than DATA that wait for a peer which does not read: a peer makes us send them (CLOSE_REQ for bytes of a
  * connection that is none), so that they must not wait without end.
  */
-const mostWaiting = 65_536;
+const mostWaiting = 16_384;
 /** What was sent to a client that does not read may still be on its way. */
 const lingerMs = 10_000;
 const ok = new GrpcStatus(grpcCode.ok, '');

@@ -22,6 +22,8 @@ export interface SharedStreamOwner {
   /** Bytes of a connection that is not known. */
   unknownData(connectId: number): void;
   closePacket(connectId: number, reason: string): Packet;
+  /** The last connection on it is over. */
+  idle?(): void;
   /** The stream is over; every connection on it was cut before. */
   closed(status: GrpcStatus): void;
 }
@@ -97,6 +99,7 @@ export class SharedStream implements PacketStreamListener, SharedSender {
     this.#waiting.delete(lane);
     if (this.#lanes.get(lane.connectId) !== lane) return;
     this.#lanes.delete(lane.connectId);
+    if (this.#lanes.size === 0) this.#options.owner.idle?.();
     if (peerClosed) return;
     this.#closing.add(lane.connectId);
     if (this.#closing.size <= mostClosing) return;

@@ -21,6 +21,7 @@ export function dynamicCluster(
     endpointUrl: 'https://x',
     health: undefined,
     endpoint: {
+      type: 'Const',
       url: 'https://x',
       host: 'x',
       port: 443,

@@ -58,6 +58,11 @@ export class AgentCalls {
     return this.#links;
   }
 
+  /** Agents connect to another server, and serve what is open here until it ends. */
+  serverStops(): void {
+    for (const link of this.#links) link.serverStops();
+  }
+
   take(call: GrpcCall): void {
     const { authenticateAgent } = this.#options;
     if (!authenticateAgent) {
@@ -84,7 +89,7 @@ export class AgentCalls {
   }
 
   #begin(call: GrpcCall): void {
-    const { lines, stream, peer } = call;
+    const { lines, stream, peer, finishConnection } = call;
     const { log, metrics, identifierRule } = this.#options;
     const ids = allHeaders(lines, agentIdHeader);
     const identifiers = parseIdentifiers(firstHeader(lines, agentIdentifiersHeader) ?? '');
@@ -101,6 +106,7 @@ export class AgentCalls {
     const link = new AgentLink({
       ...this.#options,
       ...{ agentId, identifiers, canPause: firstHeader(lines, pauseHeader) !== undefined },
+      finishConnection,
       onDrain: () => log.info({ agent: agentId }, 'an agent drains'),
       onClosed: (closed, status) => this.#onClosed(closed, status),
     });

@@ -24,6 +24,8 @@ export interface AgentLinkOptions {
   readonly dialTimeoutMs: number;
   readonly metrics: TunnelServerMetrics;
   readonly log: Log;
+  /** GOAWAY on the connection that it came by. */
+  readonly finishConnection: () => void;
   /** It asks for no more dials. */
   readonly onDrain: (link: AgentLink) => void;
   readonly onClosed: (link: AgentLink, status: GrpcStatus) => void;
@@ -65,6 +67,7 @@ export class AgentLink implements SharedStreamOwner {
   /** The greatest number that the agent gave a connection. */
   #lastConnectId = 0;
   #closed = false;
+  #serverStops = false;
 
   constructor(options: AgentLinkOptions) {
     this.agentId = options.agentId;
@@ -123,6 +126,15 @@ export class AgentLink implements SharedStreamOwner {
     };
   }
 
+  /**
+   * The server stops: the agent is told so. Go's agents drop a connection that is told, with all that runs on it, so that
+   * they hear of it when nothing does.
+   */
+  serverStops(): void {
+    this.#serverStops = true;
+    if (this.#options.canPause || this.load === 0) this.#options.finishConnection();
+  }
+
   /** Ends it; connections through it are cut. */
   finish(status: GrpcStatus): void {
     this.#stream?.finish(status);
@@ -162,6 +174,10 @@ export class AgentLink implements SharedStreamOwner {
   closePacket(connectId: number, reason: string): Packet {
     if (reason === TOO_SLOW) this.#options.metrics.slowReaderCut();
     return { type: 'CLOSE_REQ', connectId };
+  }
+
+  idle(): void {
+    if (this.#serverStops) this.#options.finishConnection();
   }
 
   closed(status: GrpcStatus): void {

@@ -38,10 +38,11 @@ export class GrpcPort {
     if (this.#finishing) connection.finish();
   }
 
-  /** GOAWAY on all connections: no new calls; each ends with its last one. */
-  finish(): void {
+  /** GOAWAY on all connections: no new calls; each ends with its last one. `idleOnly`: those that have a call go on. */
+  finish({ idleOnly = false } = {}): void {
     this.#finishing = true;
-    for (const connection of this.#connections) connection.finish();
+    for (const connection of this.#connections)
+      if (!idleOnly || connection.openStreams === 0) connection.finish();
   }
 
   #onCall(call: GrpcCall): void {

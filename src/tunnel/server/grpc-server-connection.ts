@@ -25,6 +25,8 @@ export interface GrpcCall {
   readonly peer: AcceptedConnection;
   /** To be called when the client has cut the stream: one that does it too often is sent away. */
   readonly countReset: () => void;
+  /** GOAWAY on the connection that it came by. */
+  readonly finishConnection: () => void;
 }
 
 /**
@@ -85,7 +87,8 @@ export class GrpcServerConnection {
   #onRequest(stream: Http2Stream, lines: readonly string[]): void {
     const { onCall } = this.#options;
     const path = valueOf(lines, ':path');
-    onCall({ path, lines, stream, peer: this.#peer, countReset: this.#countReset });
+    const finishConnection = () => this.finish();
+    onCall({ path, lines, stream, peer: this.#peer, countReset: this.#countReset, finishConnection });
   }
 
   readonly #countReset = (): void => {

@@ -8,6 +8,11 @@ import type { AgentIdentifiers } from '../agent-identifiers.ts';
  */
 export type IdentifierRule = 'any' | 'certificate';
 
+/** The common name of a certificate's subject. */
+export function commonNameOf(certificate: X509Certificate | undefined): string | undefined {
+  return /^CN=(.*)$/m.exec(certificate?.subject ?? '')?.[1];
+}
+
 /** What of the identifiers the certificate does not cover; undefined: all is well. */
 export function identifierProblem(
   rule: IdentifierRule,
@@ -18,7 +23,7 @@ export function identifierProblem(
   if (!certificate) return 'agent identifiers need a client certificate';
   const { host, ipv4, ipv6, defaultRoute } = identifiers;
   if (defaultRoute) return 'the client certificate does not allow default-route';
-  const commonName = /^CN=(.*)$/m.exec(certificate.subject)?.[1];
+  const commonName = commonNameOf(certificate);
   const names = host.filter(
     (name) => name !== commonName && !certificate.checkHost(name, { subject: 'never' }),
   );

@@ -236,6 +236,24 @@ describe('a tunnel server', () => {
     expect(agent.status).toBeInstanceOf(GrpcStatus);
   });
 
+  test('that stops tells an agent that would drop everything when nothing runs through it any more', async () => {
+    const { server, frontend, agents } = await startServer();
+    const goAgent = await fakeAgent(agents, { id: 'go' });
+    const idle = await fakeAgent(agents, { id: 'idle' });
+    idle.stream.send({ type: 'DRAIN' });
+    await noMore();
+    const client = fakeFrontend(await grpcTo(frontend));
+    await openThrough(client, goAgent);
+    const ours = await fakeAgent(agents, { id: 'ours', canPause: true });
+    const closed = server.close();
+    await expect.poll(() => idle.connection.usable).toBe(false);
+    expect(ours.connection.usable).toBe(false);
+    expect(goAgent.connection.usable).toBe(true);
+    client.stream.send({ type: 'CLOSE_REQ', connectId: 1 });
+    await closed;
+    await expect.poll(() => goAgent.connection.usable).toBe(false);
+  });
+
   test('stands 3000 resets of one frontend', async () => {
     const { frontend, agents } = await startServer();
     const agent = await fakeAgent(agents);

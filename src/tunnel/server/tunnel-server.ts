@@ -1,5 +1,6 @@
 import type { Log } from '../../base/log.ts';
 import type { Closable } from '../../base/scope.ts';
+import type { Dial } from '../../net/dial.ts';
 import { Budget } from '../budget.ts';
 import { GrpcStatus, grpcCode } from '../grpc-status.ts';
 import { listenForStreams } from '../stream-listener.ts';
@@ -8,11 +9,11 @@ import { AgentCalls } from './agent-calls.ts';
 import type { AgentLink } from './agent-link.ts';
 import { AgentTable } from './agent-table.ts';
 import type { Strategy } from './agent-table.ts';
-import { createConnectFrontends } from './connect-frontend.ts';
-import { GrpcFrontend } from './grpc-frontend.ts';
+import { Frontends } from './frontends.ts';
+import type { FrontendPort } from './frontends.ts';
 import { GrpcPort } from './grpc-port.ts';
-import type { GrpcCall } from './grpc-server-connection.ts';
 import type { IdentifierRule } from './identifier-rule.ts';
+import { createLocalDial } from './local-dial.ts';
 import type { TunnelServerMetrics } from './server-metrics.ts';
 
 /** Durations are milliseconds. */
@@ -23,11 +24,8 @@ export interface TunnelServerOptions {
   readonly serverCount: () => number;
   /** In order. */
   readonly strategies: readonly Strategy[];
-  readonly frontend: {
-    readonly mode: 'grpc' | 'http-connect';
-    readonly address: ListenAddress;
-    readonly tls: ServerTls | undefined;
-  };
+  /** Undefined: connections are asked for in this process alone, by `dial`. */
+  readonly frontend: FrontendPort | undefined;
   readonly agents: { readonly address: ListenAddress; readonly tls: ServerTls | undefined };
   /** See `AgentCallsOptions`. */
   readonly authenticateAgent?: (authorization: string | undefined, signal: AbortSignal) => Promise<void>;
@@ -46,7 +44,9 @@ export interface TunnelServerOptions {
 }
 
 export interface TunnelServer extends Closable {
-  /** 0 where it is a Unix socket. */
+  /** Opens a connection through an agent, for whoever is in this process. */
+  readonly dial: Dial;
+  /** 0 where it is a Unix socket, or none. */
   readonly frontendPort: number;
   readonly agentPort: number;
   /** Agents that are connected. */
@@ -67,89 +67,64 @@ export async function createTunnelServer(options: TunnelServerOptions): Promise<
   const budget = new Budget(options.maxHeldBytes);
   const { metrics, log } = options;
   const calls = new AgentCalls({ ...options, agents, budget });
-  const frontends = new Set<GrpcFrontend>();
-  const tunnels = createConnectFrontends({ agents, metrics, headersTimeoutMs: handshakeTimeoutMs });
+  const frontends = new Frontends({
+    ...{ agents, metrics, log, keepaliveMs: options.frontendKeepaliveMs, keepaliveTimeoutMs },
+    headersTimeoutMs: handshakeTimeoutMs,
+  });
   const agentPort = new GrpcPort({
     ...{ keepaliveMs: options.keepaliveMs, keepaliveTimeoutMs, maxConcurrentStreams: 100 },
     // One stream carries all connections of an agent, also over long ways; each has a limit of its own behind it.
     streamWindowBytes: 8 * 1024 * 1024,
     methods: { '/AgentService/Connect': (call) => calls.take(call) },
   });
-  const frontendPort = new GrpcPort({
-    ...{ keepaliveMs: options.frontendKeepaliveMs, keepaliveTimeoutMs, maxConcurrentStreams: 100_000 },
-    // How much of one connection waits here when its agent does not take it.
-    streamWindowBytes: 512 * 1024,
-    methods: { '/ProxyService/Proxy': (call) => takeFrontend(call, { agents, metrics, frontends }) },
-  });
   metrics.watch({
-    grpcConnections: () => ({ proxy: frontends.size, connect: calls.size }),
-    httpConnections: () => tunnels.size,
+    grpcConnections: () => ({ proxy: frontends.streams, connect: calls.size }),
+    httpConnections: () => frontends.tunnels,
     pendingDials: () => sum(agents, ({ pendingDials }) => pendingDials),
     establishedConnections: () => sum(agents, ({ connections }) => connections),
     readyAgents: () => agents.counts(),
     heldBytes: () => budget.heldBytes,
   });
-  const { mode } = options.frontend;
   const shared = { handshakeTimeoutMs, maxConnections, log };
   const agentListener = await listenForStreams({
     ...{ ...shared, ...options.agents, alpn: ['h2'] },
     onConnection: (connection) => agentPort.accept(connection),
   });
-  let frontendListener: StreamListenerHandle;
+  const { frontend } = options;
+  let frontendListener: StreamListenerHandle | undefined;
   try {
-    frontendListener = await listenForStreams({
-      ...{ ...shared, ...options.frontend, alpn: mode === 'grpc' ? ['h2'] : ['http/1.1'] },
-      onConnection: (connection) =>
-        mode === 'grpc' ? frontendPort.accept(connection) : tunnels.accept(connection.socket),
-    });
+    frontendListener =
+      frontend &&
+      (await listenForStreams({
+        ...{ ...shared, ...frontend, alpn: frontend.mode === 'grpc' ? ['h2'] : ['http/1.1'] },
+        onConnection: (connection) => frontends.accept(connection, frontend),
+      }));
   } catch (error) {
     agentListener.destroy();
     throw error;
   }
   const destroy = () => {
-    for (const listener of [agentListener, frontendListener]) listener.destroy();
-    tunnels.destroy();
+    for (const listener of [agentListener, frontendListener]) listener?.destroy();
+    frontends.destroy();
   };
   return {
-    frontendPort: frontendListener.port,
+    dial: createLocalDial(agents, metrics),
+    frontendPort: frontendListener?.port ?? 0,
     agentPort: agentListener.port,
     readyAgents: () => agents.size,
-    setFrontendTls: (tls) => frontendListener.setTls(tls),
+    setFrontendTls: (tls) => frontendListener?.setTls(tls),
     setAgentTls: (tls) => agentListener.setTls(tls),
     close: async () => {
-      const closed = Promise.all([agentListener.close(), frontendListener.close()]);
-      // Agents connect to another server at once, and serve what is open here until it ends.
-      agentPort.finish();
-      frontendPort.finish();
-      await Promise.race([closed, frontendsEnd(frontends, () => tunnels.size)]);
+      const closed = Promise.all([agentListener.close(), frontendListener?.close()]);
+      agentPort.finish({ idleOnly: true });
+      calls.serverStops();
+      await Promise.race([closed, frontends.finish()]);
       for (const link of calls.links()) link.finish(new GrpcStatus(grpcCode.unavailable, 'the server stops'));
       destroy();
       await closed;
     },
     destroy,
   };
-}
-
-function takeFrontend(
-  call: GrpcCall,
-  parts: {
-    readonly agents: AgentTable;
-    readonly metrics: TunnelServerMetrics;
-    readonly frontends: Set<GrpcFrontend>;
-  },
-): void {
-  const { agents, metrics, frontends } = parts;
-  frontends.add(
-    new GrpcFrontend(call, { agents, metrics, onClosed: (frontend) => frontends.delete(frontend) }),
-  );
-}
-
-/** Looked at now and then: there is no one moment at which two kinds of frontends are gone. */
-async function frontendsEnd(frontends: ReadonlySet<GrpcFrontend>, tunnels: () => number): Promise<void> {
-  while (frontends.size > 0 || tunnels() > 0)
-    await new Promise((resolve) => {
-      setTimeout(resolve, 50);
-    });
 }
 
 function sum(agents: AgentTable, of: (link: AgentLink) => number): number {

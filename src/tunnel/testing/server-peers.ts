@@ -94,6 +94,7 @@ export async function grpcTo(path: string, streamWindowBytes = 1024 * 1024): Pro
 /** A call whose packets are noted, and can be waited for. */
 export class Peer {
   readonly stream: PacketStream;
+  readonly connection: GrpcConnection;
   readonly packets: Packet[] = [];
   metadata: HeaderLines | undefined;
   status: GrpcStatus | undefined;
@@ -106,6 +107,7 @@ export class Peer {
     connection: GrpcConnection,
     call: { readonly path: string; readonly metadata?: HeaderLines; readonly holdsCredit?: boolean },
   ) {
+    this.connection = connection;
     const stream = connection.call({
       ...{ path: call.path, metadata: call.metadata ?? [], holdsCredit: call.holdsCredit ?? true },
       listener: {
