@@ -123,6 +123,8 @@ function startHandshake(stream: Duplex, { tls, host, alpn }: TlsConnectOptions):
     checkServerIdentity: verifyName,
     ...(resume && { session: known.session }),
   });
+  // It would take this of the stream below, whatever that is: TLS sockets are closed when their peer's end was read.
+  socket.allowHalfOpen = false;
   socket.on('session', (session: Buffer) => {
     if (!tls.sessions.has(key) && tls.sessions.size >= maxSessionsRemembered) tls.sessions.clear();
     tls.sessions.set(key, { session, storedAt: Date.now() });

@@ -96,10 +96,10 @@ describe('what the peer sends', () => {
     sink.lane = shared.open(1, sink);
     sink.hasRoom = false;
     for (let i = 0; i < 32_000; i += 1) sink.lane.receive(bytes(1));
-    const startedAt = performance.now();
+    const before = process.cpuUsage();
     sink.drain();
     expect(sink.chunks).toHaveLength(32_000);
-    expect(performance.now() - startedAt).toBeLessThan(200);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(200);
   });
 });
 

@@ -59,7 +59,6 @@ export class PacketStream implements StreamListener {
   readonly #onReset: (() => void) | undefined;
   readonly #reader: PacketReader;
   #headSent: boolean;
-  #headReceived = false;
   #closed = false;
   #linger: NodeJS.Timeout | undefined;
   /** A chunk is being read, of which so many bytes were given to the listener and have not gone on. */
@@ -162,7 +161,6 @@ export class PacketStream implements StreamListener {
 
   headReceived(status: number, lines: string[], endStream: boolean): void {
     if (status < 200) return;
-    this.#headReceived = true;
     if (endStream) {
       const none = () =>
         headProblem(status, lines) ?? new GrpcStatus(grpcCode.unknown, 'an answer without a status');
@@ -214,8 +212,7 @@ export class PacketStream implements StreamListener {
     if (code !== undefined && byPeer) this.#onReset?.();
     // Servers are done when their client is, or when they have said how it ended (RFC 9113 8.1).
     const isGood = code === undefined || (this.#isServer && code === errorCode.noError);
-    const status = isGood ? ok : statusOfReset(code);
-    this.#close(this.#isServer || this.#headReceived || code !== undefined ? status : unanswered());
+    this.#close(isGood ? ok : statusOfReset(code));
   }
 
   #giveBack(bytes: number): void {
@@ -259,8 +256,6 @@ export class PacketStream implements StreamListener {
     this.#listener.closed(status);
   }
 }
-
-const unanswered = () => new GrpcStatus(grpcCode.unavailable, 'the stream ended before it was answered');
 
 /** What is no answer of a gRPC server. */
 function headProblem(status: number, lines: HeaderLines): GrpcStatus | undefined {

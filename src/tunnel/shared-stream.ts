@@ -75,6 +75,9 @@ export class SharedStream implements PacketStreamListener, SharedSender {
     this.#closing.delete(connectId);
     const lane = new Lane(connectId, { sender: this, sink, budget, limits });
     this.#lanes.set(connectId, lane);
+    // Whoever opens it behind the end hears of the end, too.
+    if (this.#stream?.isClosed === true)
+      queueMicrotask(() => lane.cut('the tunnel is closed', { tellPeer: false }));
     return lane;
   }
 

@@ -261,7 +261,7 @@ test('a server that ends its connection in good order is connected to anew, and 
   expect(agent.openConnections).toBe(2);
   leaving.stream.finish();
   await until(() => agent.openConnections === 1);
-  expect(server.openConnections).toBe(1);
+  await until(() => server.openConnections === 1);
   expect(log.some(({ message }) => message === 'a server ends its connection')).toBe(true);
 });
 
