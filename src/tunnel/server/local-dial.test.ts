@@ -27,12 +27,29 @@ describe('a dial in the process of the server', () => {
     agent.stream.sendData(1, Buffer.from('world'));
     expect(String((await once(socket, 'data'))[0])).toBe('world');
     expect(await metric('established_connections')).toBe(1);
-    const closed = once(socket, 'close');
+    const ended = once(socket, 'end');
     socket.resume().end('bye');
     expect((await agent.next('DATA')).data.toString()).toBe('bye');
     expect(await agent.next('CLOSE_REQ')).toMatchObject({ connectId: 1 });
-    await closed;
+    await ended;
+    expect(socket.closed).toBe(false);
+    socket.destroy();
     expect(await metric('established_connections')).toBe(0);
+  });
+
+  test('keeps what its reader has not taken when the peer ends it, and drops what is written then', async () => {
+    const { agent, open } = await setUp();
+    const socket = await open();
+    const bytes = Buffer.alloc(200_000, 'z');
+    agent.stream.sendData(1, bytes);
+    agent.stream.send({ type: 'CLOSE_RSP', connectId: 1, error: '' });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => socket.write('last words', resolve));
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    await once(socket, 'end');
+    expect(Buffer.concat(chunks).equals(bytes)).toBe(true);
+    socket.destroy();
   });
 
   test('of what the agent cannot reach fails in its words, and without an agent at once', async () => {

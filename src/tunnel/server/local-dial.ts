@@ -45,7 +45,7 @@ function failureOf({ reason, message }: DialFailure, target: string): Failure {
 
 type Done = (error?: Error | null) => void;
 
-/** A connection through an agent, for whoever dialled it in this process. */
+/** A connection through an agent, for whoever dialled it in this process, and destroys it in the end. */
 class LaneSocket extends Duplex {
   readonly #lane: Lane;
   readonly #metrics: TunnelServerMetrics;
@@ -54,7 +54,12 @@ class LaneSocket extends Duplex {
   #flowing = true;
 
   constructor(open: (sink: LaneSink) => Lane, metrics: TunnelServerMetrics) {
-    super({ allowHalfOpen: false, readableHighWaterMark: 64 * 1024, writableHighWaterMark: 64 * 1024 });
+    super({
+      // TLS over it still writes its last words when the peer has gone, and loses what it has not given to its reader when
+      // this closes: both ends are its owner's to make, as with `TunnelSocket`.
+      ...{ allowHalfOpen: true, autoDestroy: false },
+      ...{ readableHighWaterMark: 64 * 1024, writableHighWaterMark: 64 * 1024 },
+    });
     this.#metrics = metrics;
     this.#lane = open({
       write: (bytes) => (this.#flowing = this.push(bytes)),
