@@ -124,6 +124,7 @@ async function contentKey(source: string, recipe: BinaryRecipe, go: string): Pro
     hash.update(await readFile(join(source, file))).update('\0');
   }
   hash.update([go, recipe.tags ?? '', recipe.ldflags, recipe.cgo === true ? 'cgo' : ''].join('\0'));
+  if (recipe.test === true) hash.update('\0test');
   return hash.digest('hex').slice(0, 16);
 }
 
@@ -142,7 +143,7 @@ const lockedBuild = 'test -x "$0" || { "$@" && mv -f "$0.part" "$0"; }';
 async function build({ name, recipe, source, path, lock }: Build): Promise<void> {
   const go = [
     'go',
-    'build',
+    ...(recipe.test === true ? ['test', '-c'] : ['build']),
     '-trimpath',
     '-buildvcs=false',
     '-o',

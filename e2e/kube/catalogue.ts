@@ -8,6 +8,8 @@ export interface BinaryRecipe {
   readonly ldflags: string;
   /** Needs a C compiler. */
   readonly cgo?: true;
+  /** The program that runs the tests of the package, instead of the package's own. */
+  readonly test?: true;
   /** Compile time with an empty build cache on two cores, in minutes, for the progress line. */
   readonly minutes: number;
 }
@@ -87,6 +89,15 @@ function cni(path: string): BinaryRecipe {
   };
 }
 
+function anp(name: string, minutes: number): BinaryRecipe {
+  return {
+    module: 'anp',
+    package: `sigs.k8s.io/apiserver-network-proxy/cmd/${name}`,
+    ldflags: strip,
+    minutes,
+  };
+}
+
 /** Every binary by its file name. The versions stand in the go.mod of the module. */
 export const catalogue = {
   etcd: { module: 'etcd', package: 'go.etcd.io/etcd/server/v3', ldflags: strip, minutes: 0.5 },
@@ -115,6 +126,9 @@ export const catalogue = {
     ldflags: strip,
     minutes: 2,
   },
+  // The other end of our tunnel: the server and the agent that its wire protocol comes from.
+  'proxy-server': anp('server', 1.5),
+  'proxy-agent': anp('agent', 0.1),
 } as const satisfies Record<string, BinaryRecipe>;
 
 export type BinaryName = keyof typeof catalogue;
@@ -125,6 +139,7 @@ export const groups = {
   node: ['kubelet', 'containerd', 'containerd-shim-runc-v2', 'ctr', 'ptp', 'host-local', 'runc'],
   controllers: ['kube-controller-manager'],
   peers: ['go-gateway'],
+  tunnel: ['proxy-server', 'proxy-agent'],
 } as const satisfies Record<string, readonly BinaryName[]>;
 
 export type BinaryGroup = keyof typeof groups;

@@ -33,6 +33,8 @@ export interface ApiIdentity {
   readonly certificatePem?: string;
   readonly keyPem?: string;
   readonly token?: string;
+  /** Path of a Unix socket that leads to the server, where its address does not. */
+  readonly socketPath?: string;
 }
 
 /** Creates a client; nothing is connected before the first call. */
@@ -44,7 +46,7 @@ export function createApiClient(identity: ApiIdentity): ApiClient {
     ...(identity.keyPem === undefined ? {} : { key: identity.keyPem }),
   });
   const call = (path: string, options: ApiCall = {}): Promise<ApiAnswer> =>
-    send({ agent, url: new URL(path, identity.url), token: identity.token, options });
+    send({ agent, url: new URL(path, identity.url), identity, options });
   return {
     call,
     async expect(path, options = {}) {
@@ -61,11 +63,12 @@ export function createApiClient(identity: ApiIdentity): ApiClient {
 interface Sending {
   readonly agent: Agent;
   readonly url: URL;
-  readonly token: string | undefined;
+  readonly identity: ApiIdentity;
   readonly options: ApiCall;
 }
 
-function send({ agent, url, token, options }: Sending): Promise<ApiAnswer> {
+function send({ agent, url, identity, options }: Sending): Promise<ApiAnswer> {
+  const { token, socketPath } = identity;
   const body = options.body === undefined ? undefined : JSON.stringify(options.body);
   const headers: Record<string, string> = { accept: 'application/json', ...options.headers };
   if (body !== undefined) headers['content-type'] = options.contentType ?? 'application/json';
@@ -73,7 +76,10 @@ function send({ agent, url, token, options }: Sending): Promise<ApiAnswer> {
   return new Promise((resolve, reject) => {
     const sent = request(
       url,
-      { agent, method: options.method ?? 'GET', headers, timeout: options.timeoutMs ?? 5000 },
+      {
+        ...{ agent, method: options.method ?? 'GET', headers, timeout: options.timeoutMs ?? 5000 },
+        ...(socketPath === undefined ? {} : { socketPath }),
+      },
       (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk)).once('error', reject);

@@ -61,6 +61,8 @@ export interface ClusterOptions {
   readonly aggregates: boolean;
   /** Name of the node that will run pods here. */
   readonly node?: string;
+  /** Path of a Unix socket by which we reach it, where it runs in a network of its own. */
+  readonly socketPath?: string;
 }
 
 /** Makes the keys, kubeconfig and audit policy of a cluster. `start` then starts the API server, `ready` waits for it. */
@@ -86,7 +88,8 @@ export async function prepareCluster(options: ClusterOptions): Promise<OwnedClus
     name,
   });
   await writeFile(join(folder, 'audit-policy.json'), JSON.stringify(auditPolicy(options.aggregates)));
-  const api = createApiClient({ url, caPem, ...admin });
+  const { socketPath } = options;
+  const api = createApiClient({ url, caPem, ...admin, ...(socketPath === undefined ? {} : { socketPath }) });
   const args = apiServerArguments(options, certificates);
   const log = join(folder, 'kube-apiserver.log');
   let running: WorldProcess | undefined;

@@ -11,6 +11,8 @@ export interface EtcdOptions {
   readonly clientPort: number;
   readonly peerPort: number;
   readonly processes: ProcessGroup;
+  /** Path of a Unix socket by which we reach it, where it runs in a network of its own. */
+  readonly socketPath?: string;
 }
 
 /** Starts one etcd for all clusters of a world (each has its own key prefix) and waits until it serves. */
@@ -40,16 +42,17 @@ export async function startEtcd(options: EtcdOptions): Promise<void> {
     log: join(options.directory, 'etcd.log'),
     cwd: options.directory,
   });
-  await until('etcd to serve', () => healthy(`${client}/health`), {
+  await until('etcd to serve', () => healthy(`${client}/health`, options.socketPath), {
     timeoutMs: 20_000,
     intervalMs: 20,
     check: () => mustRun(etcd),
   });
 }
 
-function healthy(url: string): Promise<true | undefined> {
+function healthy(url: string, socketPath: string | undefined): Promise<true | undefined> {
   return new Promise((resolve) => {
-    const request = get(url, { timeout: 1000 }, (response) => {
+    const options = { timeout: 1000, ...(socketPath === undefined ? {} : { socketPath }) };
+    const request = get(url, options, (response) => {
       response.resume();
       resolve(response.statusCode === 200 ? true : undefined);
     });

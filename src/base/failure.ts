@@ -15,7 +15,11 @@ export class Failure extends Error {
   /** Said before, and said again without a new try: nothing new for a log. */
   readonly repeated: boolean;
 
-  constructor(kind: FailureKind, message: string, options: { cause?: unknown; sent?: boolean; repeated?: boolean } = {}) {
+  constructor(
+    kind: FailureKind,
+    message: string,
+    options: { cause?: unknown; sent?: boolean; repeated?: boolean } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = kind;
     this.sent = options.sent ?? false;

@@ -21,6 +21,8 @@ export interface SharedSender {
   send(packet: Packet): void;
   /** Something waits: the lane gets its turn by `sendMore`. */
   waitForTurn(lane: Lane): void;
+  /** So many bytes of a connection went on, or will not any more. */
+  consumed(bytes: number): void;
   /** The peer understands PAUSE and RESUME. */
   readonly canPause: boolean;
   /** What tells the peer of an end that is ours: servers ask their agents, all others tell. */
@@ -36,14 +38,17 @@ export interface LaneLimits {
   /** Unread bytes, and what holds them, at which the peer is asked to pause, and at which it may go on. */
   readonly pauseBytes: number;
   readonly resumeBytes: number;
-  /** Unread bytes at which the connection is cut: its reader has stopped, and the peer sends on. */
+  /**
+   * Unread bytes at which the connection is cut: its reader has stopped, and the peer sends on. More than the window of a
+   * stream: what is in it when the peer is asked to pause still comes.
+   */
   readonly maxBytes: number;
 }
 
 export const defaultLaneLimits: LaneLimits = {
   pauseBytes: 256 * 1024,
   resumeBytes: 64 * 1024,
-  maxBytes: 4 * 1024 * 1024,
+  maxBytes: 16 * 1024 * 1024,
 };
 
 export const TOO_SLOW = 'the reader of the connection is too slow: too many bytes wait for it';
@@ -61,6 +66,9 @@ export class Lane implements Charged {
   /** Came, and waits for the sink. */
   readonly #unread = new PieceQueue();
   #unreadBytes = 0;
+  /** Of these, the bytes of the connection. */
+  #heldData = 0;
+  #takenData = 0;
   #sinkIsFull = false;
   #askedToPause = false;
   /** The peer's close, behind what waits. */
@@ -97,6 +105,11 @@ export class Lane implements Charged {
     return this.#unreadBytes;
   }
 
+  /** Bytes that the sink has taken so far. */
+  get takenBytes(): number {
+    return this.#takenData;
+  }
+
   /** Sends to the peer, unless it has closed. False: wait for `drained` of the sink before the next. */
   send(bytes: Buffer): boolean {
     if (this.#over || this.#closing || this.#endError !== undefined) return true;
@@ -126,8 +139,9 @@ export class Lane implements Charged {
     while (!this.#sinkIsFull && !this.#over) {
       const bytes = this.#unread.take();
       if (!bytes) break;
+      this.#heldData -= bytes.length;
       this.#release(bytes.length + pieceBytes);
-      this.#sinkIsFull = !this.#sink.write(bytes);
+      this.#give(bytes);
     }
     if (this.#over || !this.#unread.isEmpty) return;
     if (this.#endError !== undefined) this.#end(this.#endError);
@@ -137,14 +151,19 @@ export class Lane implements Charged {
 
   /** Bytes came. */
   receive(bytes: Buffer): void {
-    if (this.#over || this.#closing || this.#endError !== undefined || bytes.length === 0) return;
+    if (bytes.length === 0) return;
+    if (this.#over || this.#closing || this.#endError !== undefined) {
+      this.#sender.consumed(bytes.length);
+      return;
+    }
     if (this.#unread.isEmpty && !this.#sinkIsFull) {
-      this.#sinkIsFull = !this.#sink.write(bytes);
+      this.#give(bytes);
       return;
     }
     // What waits must not keep the much larger piece that it came in, with the bytes of others.
     const kept = bytes.length * 4 < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes;
     this.#unread.push(kept);
+    this.#heldData += kept.length;
     this.#unreadBytes += kept.length + pieceBytes;
     this.#budget.charge(this, kept.length + pieceBytes);
     if (this.#unreadBytes > this.#limits.maxBytes) {
@@ -222,6 +241,12 @@ export class Lane implements Charged {
     return this.#budget.isTight ? this.#limits.resumeBytes : this.#limits.pauseBytes;
   }
 
+  #give(bytes: Buffer): void {
+    this.#takenData += bytes.length;
+    this.#sender.consumed(bytes.length);
+    this.#sinkIsFull = !this.#sink.write(bytes);
+  }
+
   #sendClosing(): void {
     if (this.#closing) this.#sender.send(this.#closing);
     this.#finish();
@@ -241,6 +266,9 @@ export class Lane implements Charged {
 
   #dropUnread(): void {
     this.#unread.clear();
+    const held = this.#heldData;
+    this.#heldData = 0;
+    if (held > 0) this.#sender.consumed(held);
     this.#release(this.#unreadBytes);
   }
 

@@ -28,15 +28,33 @@ export interface SharedStreamOwner {
   closed(status: GrpcStatus): void;
 }
 
+/** When connections hold up a stream whose peer cannot pause one of them. */
+export interface StallLimits {
+  /** Bytes that wait for readers: from here on it is looked at who they are. Half of the stream's window. */
+  readonly heldBytes: number;
+  /** Who holds most of it and has taken less than so many bytes in so many milliseconds is cut. */
+  readonly ms: number;
+  readonly progressBytes: number;
+}
+
+const defaultStallLimits: StallLimits = {
+  heldBytes: 4 * 1024 * 1024,
+  ms: 3_000,
+  progressBytes: 1024 * 1024,
+};
+
 export interface SharedStreamOptions {
   readonly owner: SharedStreamOwner;
   readonly budget: Budget;
   readonly limits: LaneLimits;
+  readonly stall?: StallLimits;
 }
 
 /**
- * The stream between an agent and a server, which all connections through that agent share. Whatever comes is taken at
- * once, so that no connection holds up another; who sends has the turn after all others that wait.
+ * The stream between an agent and a server, which all connections through that agent share; who sends has the turn after
+ * all others that wait. From a peer that can pause a connection whatever comes is taken at once, so that none holds up
+ * another. Go's programs cannot: they get no more credit than readers have taken, or every large transfer would have to be
+ * cut, and a reader that stopped is cut before long.
  */
 export class SharedStream implements PacketStreamListener, SharedSender {
   /** The peer said that it understands PAUSE and RESUME. */
@@ -49,6 +67,9 @@ export class SharedStream implements PacketStreamListener, SharedSender {
   #stream: PacketStream | undefined;
   #congested = false;
   #inTurns = false;
+  /** Bytes that wait for readers, whose credit was not given back. */
+  #held = 0;
+  #stallTimer: NodeJS.Timeout | undefined;
 
   constructor(options: SharedStreamOptions) {
     this.#options = options;
@@ -87,6 +108,12 @@ export class SharedStream implements PacketStreamListener, SharedSender {
 
   sendData(connectId: number, bytes: Buffer): void {
     if (this.#stream?.isClosed === false) this.#note(this.#stream.sendData(connectId, bytes));
+  }
+
+  consumed(bytes: number): void {
+    if (this.canPause) return;
+    this.#held -= bytes;
+    this.#stream?.consumed(bytes);
   }
 
   waitForTurn(lane: Lane): void {
@@ -137,8 +164,12 @@ export class SharedStream implements PacketStreamListener, SharedSender {
 
   data(connectId: number, piece: Buffer, isFirst: boolean): void {
     const lane = this.#lanes.get(connectId);
-    if (lane) lane.receive(piece);
-    else if (isFirst && !this.#closing.has(connectId)) this.#options.owner.unknownData(connectId);
+    if (this.canPause || !lane) this.#stream?.consumed(piece.length);
+    else this.#held += piece.length;
+    if (lane) {
+      lane.receive(piece);
+      if (!this.canPause && this.#held > this.#stall.heldBytes) this.#watchStall();
+    } else if (isFirst && !this.#closing.has(connectId)) this.#options.owner.unknownData(connectId);
   }
 
   drained(): void {
@@ -149,9 +180,35 @@ export class SharedStream implements PacketStreamListener, SharedSender {
   closed(status: GrpcStatus): void {
     const reason = status.message || 'the tunnel is closed';
     for (const lane of [...this.#lanes.values()]) lane.cut(reason, { tellPeer: false });
+    clearTimeout(this.#stallTimer);
     this.#waiting.clear();
     this.#closing.clear();
     this.#options.owner.closed(status);
+  }
+
+  get #stall(): StallLimits {
+    return this.#options.stall ?? defaultStallLimits;
+  }
+
+  /** Cuts who holds up the others, one after the other, until enough of the window is free. */
+  #watchStall(): void {
+    if (this.#stallTimer) return;
+    const { heldBytes, ms, progressBytes } = this.#stall;
+    const lane = this.#largest();
+    const taken = lane?.takenBytes ?? 0;
+    this.#stallTimer = setTimeout(() => {
+      this.#stallTimer = undefined;
+      if (this.#held <= heldBytes) return;
+      if (lane && lane.takenBytes - taken < progressBytes) lane.overBudget();
+      if (this.#held > heldBytes) this.#watchStall();
+    }, ms).unref();
+  }
+
+  #largest(): Lane | undefined {
+    let largest: Lane | undefined;
+    for (const lane of this.#lanes.values())
+      if (!largest || lane.heldBytes > largest.heldBytes) largest = lane;
+    return largest;
   }
 
   #note(hasRoom: boolean): void {

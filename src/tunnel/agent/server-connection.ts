@@ -84,7 +84,7 @@ export async function connectServer(
       authority: hostPort(address),
       scheme: 'https',
       // All connections share it, and what comes is taken at once: this is bandwidth x delay, and keeps nothing.
-      streamWindowBytes: 4 * mebibyte,
+      streamWindowBytes: 8 * mebibyte,
       keepaliveMs: options.keepaliveMs,
       keepaliveTimeoutMs: options.keepaliveTimeoutMs,
       settingsTimeoutMs,
@@ -191,7 +191,7 @@ export class ServerConnection {
         this.#stream = this.#grpc.call({
           path: '/AgentService/Connect',
           metadata,
-          holdsCredit: false,
+          holdsCredit: true,
           onPacket: metrics.packet,
           listener: {
             opened: (lines) => this.#onAnswer(lines),

@@ -77,7 +77,8 @@ class TunnelCall implements PacketStreamListener, TunnelSocketOwner {
     // The answer's head comes with the first packet, so that there is nothing to wait for before this.
     stream.send({ type: 'DIAL_REQ', protocol: 'tcp', address: target, dialId: this.#dialId });
     this.#connection.askWhenSilent();
-    this.#silenceTimer = setTimeout(() => this.#connection.askWhenSilent(), silenceMs).unref();
+    // Looked at more often than it is asked: something may be heard right behind the beginning.
+    this.#silenceTimer = setInterval(() => this.#connection.askWhenSilent(), silenceMs / 2).unref();
   }
 
   /** Nobody waits any more. */
@@ -174,7 +175,7 @@ class TunnelCall implements PacketStreamListener, TunnelSocketOwner {
   #settle(outcome: DialOutcome): void {
     this.#settled = true;
     this.#options.signal.removeEventListener('abort', this);
-    clearTimeout(this.#silenceTimer);
+    clearInterval(this.#silenceTimer);
     this.#options.resolve(outcome);
   }
 

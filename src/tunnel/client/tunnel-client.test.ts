@@ -124,7 +124,7 @@ describe('a dial', () => {
     const limits = { silenceMs: 60, pingTimeoutMs: 100, lookupPauseMs: 0 };
     const dial = tunnelTo(() => places, { limits });
     // Alive, only slow: one question is answered, and the dial goes on.
-    silent.onDial = (call) => void setTimeout(() => call.accept(), 150);
+    silent.onDial = (call) => void eventually(() => silent.pings > 0).then(() => call.accept());
     (await dial(cluster, never)).destroy();
     expect(silent.pings).toBe(1);
     await eventually(() => silent.openStreams === 0);

@@ -111,7 +111,7 @@ export class AgentCalls {
       onClosed: (closed, status) => this.#onClosed(closed, status),
     });
     const packets = new PacketStream(stream, {
-      ...{ isServer: true, holdsCredit: false, listener: link.listener },
+      ...{ isServer: true, holdsCredit: true, listener: link.listener },
       onPacket: (type, direction) => metrics.packet(direction === 'in' ? 'from_agent' : 'to_agent', type),
     });
     link.attach(packets);

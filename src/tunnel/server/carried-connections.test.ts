@@ -86,7 +86,7 @@ describe('a connection', () => {
         await stuck.until(() => stuck.bytesOf(1).length === sent);
         return;
       }
-      // A Go agent goes on: beyond 4 MiB this one connection is cut.
+      // A Go agent goes on: this one connection is cut when it holds up half of the window and nobody reads it.
       for (; sent < 5 * 1024 * 1024; sent += piece.length) agent.stream.sendData(1, piece);
       expect(await agent.next('CLOSE_REQ')).toMatchObject({ connectId: 1 });
       stuck.readOn();

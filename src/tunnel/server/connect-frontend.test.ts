@@ -126,7 +126,7 @@ describe('an HTTP CONNECT frontend', () => {
     await expect.poll(stuck.text).toMatch(/200/);
     stuck.socket.pause();
     const piece = Buffer.alloc(64 * 1024);
-    for (let sent = 0; sent < 12 * 1024 * 1024; sent += piece.length) {
+    for (let sent = 0; sent < 9 * 1024 * 1024; sent += piece.length) {
       agent.stream.sendData(1, piece);
       if (sent % (512 * 1024) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     }

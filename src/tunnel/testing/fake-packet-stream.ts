@@ -5,6 +5,8 @@ import type { Packet } from '../packet.ts';
 export class FakePacketStream {
   isClosed = false;
   readonly sent: Packet[] = [];
+  /** Bytes whose credit the peer was given back. */
+  credit = 0;
   /** Packets that still find room. */
   room = Infinity;
 
@@ -17,6 +19,10 @@ export class FakePacketStream {
     return this.sent
       .filter((packet) => 'connectId' in packet && packet.connectId === connectId)
       .map((packet) => (packet.type === 'DATA' ? `DATA ${packet.data.toString('latin1')}` : packet.type));
+  }
+
+  consumed(bytes: number): void {
+    this.credit += bytes;
   }
 
   send(packet: Packet): boolean {

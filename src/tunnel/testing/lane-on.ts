@@ -2,6 +2,7 @@ import { Budget } from '../budget.ts';
 import { pieceBytes } from '../lane.ts';
 import type { Lane, LaneLimits } from '../lane.ts';
 import { SharedStream } from '../shared-stream.ts';
+import type { StallLimits } from '../shared-stream.ts';
 import { FakePacketStream } from './fake-packet-stream.ts';
 import { SinkRecorder } from './sink-recorder.ts';
 
@@ -9,7 +10,9 @@ export const limits: LaneLimits = { pauseBytes: 4_000, resumeBytes: 1_000, maxBy
 const budgetBytes = 1_000_000;
 
 /** A lane on a stream that a test plays the other side of. */
-export function laneOn(options: { readonly canPause?: boolean; readonly budget?: Budget } = {}) {
+export function laneOn(
+  options: { readonly canPause?: boolean; readonly budget?: Budget; readonly stall?: StallLimits } = {},
+) {
   const budget = options.budget ?? new Budget(budgetBytes);
   const stream = new FakePacketStream();
   const shared = new SharedStream({
@@ -21,6 +24,7 @@ export function laneOn(options: { readonly canPause?: boolean; readonly budget?:
     },
     budget,
     limits,
+    ...(options.stall && { stall: options.stall }),
   });
   shared.canPause = options.canPause ?? true;
   shared.attach(stream.stream);
