@@ -136,12 +136,12 @@ export class Lane implements Charged {
   /** The sink takes more. */
   sinkDrained(): void {
     this.#sinkIsFull = false;
-    while (!this.#sinkIsFull && !this.#over) {
+    for (let hasRoom = true; hasRoom && !this.#over; ) {
       const bytes = this.#unread.take();
       if (!bytes) break;
       this.#heldData -= bytes.length;
       this.#release(bytes.length + pieceBytes);
-      this.#give(bytes);
+      hasRoom = this.#give(bytes);
     }
     if (this.#over || !this.#unread.isEmpty) return;
     if (this.#endError !== undefined) this.#end(this.#endError);
@@ -241,10 +241,13 @@ export class Lane implements Charged {
     return this.#budget.isTight ? this.#limits.resumeBytes : this.#limits.pauseBytes;
   }
 
-  #give(bytes: Buffer): void {
+  /** False: the sink takes no more. */
+  #give(bytes: Buffer): boolean {
     this.#takenData += bytes.length;
     this.#sender.consumed(bytes.length);
-    this.#sinkIsFull = !this.#sink.write(bytes);
+    const hasRoom = this.#sink.write(bytes);
+    this.#sinkIsFull = !hasRoom;
+    return hasRoom;
   }
 
   #sendClosing(): void {
