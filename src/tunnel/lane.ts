@@ -136,7 +136,7 @@ export class Lane implements Charged {
   /** The sink takes more. */
   sinkDrained(): void {
     this.#sinkIsFull = false;
-    for (let hasRoom = true; hasRoom && !this.#over; ) {
+    for (let hasRoom = true; hasRoom && !this.#over;) {
       const bytes = this.#unread.take();
       if (!bytes) break;
       this.#heldData -= bytes.length;
