@@ -13,14 +13,14 @@ import { type BenchArguments, readArguments } from './arguments.ts';
 import type { PeerName, PreparedPeer } from './peers/peer.ts';
 import { peers } from './peers/peers.ts';
 import { startPeer } from './peers/running.ts';
-import type { Row } from './row.ts';
+import type { ProxyRow, Row, Sample } from './row.ts';
 import { type PeerResult, runRounds } from './rounds.ts';
 import { rows } from './rows/rows.ts';
 import { type Stage, startStage } from './stage.ts';
 import { formatRow, type RowResult } from './table.ts';
 
 const run = promisify(execFile);
-const measureSeconds = 180;
+const usualLimitSeconds = 180;
 
 await main(readArguments(process.argv.slice(2)));
 
@@ -42,9 +42,12 @@ async function main(options: BenchArguments): Promise<void> {
     console.log(describe(environment, options));
     const results: RowResult[] = [];
     for (const row of chosen) {
-      const result = await runRow(row, { stage, options, prepared });
-      results.push({ ...result, peers: [...result.peers, ...skipped] });
-      console.log(`\n${formatRow({ ...result, peers: [...result.peers, ...skipped] })}`);
+      const measured = await runRow(row, { stage, options, prepared });
+      // Nothing was skipped where there is no proxy.
+      const result =
+        row.kind === 'tunnel' ? measured : { ...measured, peers: [...measured.peers, ...skipped] };
+      results.push(result);
+      console.log(`\n${formatRow(result)}`);
       // After each row: a long run that is cut short has not run for nothing.
       if (options.json !== undefined) {
         await writeFile(options.json, `${JSON.stringify({ ...environment, rows: results }, undefined, 2)}\n`);
@@ -86,25 +89,52 @@ interface RowRun {
 }
 
 async function runRow(row: Row, { stage, options, prepared }: RowRun): Promise<RowResult> {
-  await row.prepare?.(stage);
   const { number, title, metrics } = row;
+  const names = namesOf(row, { options, prepared });
+  const trouble = await row.prepare?.(stage).then(() => undefined, messageOf);
+  if (trouble !== undefined) {
+    return { number, title, metrics, peers: names.map((name) => ({ name, samples: [], trouble })) };
+  }
+  const { quick } = options;
+  const measure = (name: PeerName): Promise<Sample> =>
+    row.kind === 'tunnel'
+      ? within(limitOf(row), row.measure({ stage, name, quick }))
+      : measureProxy(row, name, { stage, options, prepared });
   const results = await runRounds({
-    names: [...prepared.keys()].filter((name) => row.peers?.includes(name) ?? true),
-    rounds: options.rounds,
-    async measure(name) {
-      const peerOf = prepared.get(name);
-      if (peerOf === undefined) throw new Error(`${name} is not prepared`);
-      // Anew for each round: the Go gateway slows down as it leaks.
-      const peer = await startPeer(stage, { name, prepared: peerOf });
-      try {
-        return await within(measureSeconds, row.measure({ stage, peer, quick: options.quick }));
-      } finally {
-        await peer.stop();
-      }
-    },
+    ...{ names, rounds: options.rounds },
+    measure,
     progress: (name, round) => process.stderr.write(`row ${number}, round ${round + 1}: ${name}\n`),
   });
   return { number, title, metrics, peers: results };
+}
+
+function namesOf(row: Row, { options, prepared }: Pick<RowRun, 'options' | 'prepared'>): PeerName[] {
+  if (row.kind !== 'tunnel') return [...prepared.keys()].filter((name) => row.peers?.includes(name) ?? true);
+  return row.peers.filter((name) => options.peers.length === 0 || options.peers.includes(name));
+}
+
+async function measureProxy(
+  row: ProxyRow,
+  name: PeerName,
+  { stage, options, prepared }: RowRun,
+): Promise<Sample> {
+  const peerOf = prepared.get(name);
+  if (peerOf === undefined) throw new Error(`${name} is not prepared`);
+  // Anew for each round: the Go gateway slows down as it leaks.
+  const peer = await startPeer(stage, { name, prepared: peerOf });
+  try {
+    return await within(limitOf(row), row.measure({ stage, peer, quick: options.quick }));
+  } finally {
+    await peer.stop();
+  }
+}
+
+function limitOf({ limitSeconds = usualLimitSeconds }: Row): number {
+  return limitSeconds;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** A peer that hangs shall fail alone. */

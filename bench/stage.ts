@@ -3,11 +3,14 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { issueTunnelCertificates, type TunnelCertificates } from '../e2e/tunnel/certificates.ts';
+import { fixedPorts } from '../e2e/tunnel/site.ts';
 import { type KubeWorld, startKubeWorld } from '../e2e/worlds/kube.ts';
 import { boundToParent } from '../e2e/worlds/process.ts';
 import { registerCluster } from '../e2e/worlds/register.ts';
 import { requestToken } from '../e2e/worlds/token.ts';
 import { issueCertificate } from '../src/pki/issue.ts';
+import type { TargetPorts } from './target-ports.ts';
 
 /** What all peers stand on: a real hub, a target, and a caller that may do everything. */
 export interface Stage {
@@ -16,6 +19,8 @@ export interface Stage {
   /** Name of the cluster that leads to the target. */
   readonly cluster: string;
   readonly target: Target;
+  /** The way to clusters behind a tunnel, which every gateway is told of; whose tunnel it is differs from peer to peer. */
+  readonly tunnel: StageTunnel;
   readonly hubKubeconfig: string;
   readonly namespace: string;
   /** Serving certificate of every peer, and the CA that callers verify it by. */
@@ -31,11 +36,16 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
-export interface Target {
-  readonly port: number;
+export interface Target extends TargetPorts {
   readonly caFile: string;
   readonly caPem: string;
   stop(): void;
+}
+
+export interface StageTunnel {
+  readonly certificates: TunnelCertificates;
+  /** Where gateways look for the server of the tunnel. */
+  readonly frontendPort: number;
 }
 
 export interface StageOptions {
@@ -59,8 +69,11 @@ export async function startStage(options: StageOptions): Promise<Stage> {
       ...{ cluster: world.b, credential: 'ServiceAccountToken', caPem: target.caPem },
       endpoint: `https://127.0.0.1:${target.port}`,
     });
+    const [frontendPort = 0] = await fixedPorts(1);
+    const tunnelCertificates = await issueTunnelCertificates(join(directory, 'tunnel'));
     return {
       ...{ world, directory, cluster, target, namespace },
+      tunnel: { certificates: tunnelCertificates, frontendPort },
       // An administrator's, so that no gateway is measured while it retries what it may not do.
       hubKubeconfig: world.hub.kubeconfig,
       ...{ certificateFile: certificates.certificateFile, keyFile: certificates.keyFile },
@@ -89,7 +102,12 @@ interface Certificates {
 async function issueCertificates(directory: string): Promise<Certificates> {
   const ca = await issueCertificate({ commonName: 'bench-ca', ca: true });
   const serving = await issueCertificate(
-    { commonName: 'bench', usages: ['serverAuth'], dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] },
+    {
+      ...{ commonName: 'bench', usages: ['serverAuth'] },
+      // The last is how an API server is known behind a tunnel.
+      dnsNames: ['localhost', 'kubernetes.default.svc'],
+      ipAddresses: ['127.0.0.1'],
+    },
     { issuer: ca },
   );
   const file = (name: string): string => join(directory, `bench-${name}`);
@@ -106,8 +124,9 @@ async function startTarget(certificates: Certificates): Promise<Target> {
   const child = spawn('setpriv', boundToParent(process.execPath, [program, certificateFile, keyFile]), {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const [port] = (await once(child.stdout, 'data')) as [Buffer];
-  return { port: Number(port.toString()), caFile, caPem, stop: () => void child.kill('SIGKILL') };
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  const ports = JSON.parse(line.toString()) as TargetPorts;
+  return { ...ports, caFile, caPem, stop: () => void child.kill('SIGKILL') };
 }
 
 /** A service account of the hub that may use every cluster. */

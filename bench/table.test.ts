@@ -34,6 +34,25 @@ test('a row shows medians, spread and ratios, and why a peer is missing', () => 
   ]);
 });
 
+test('what is a ratio already has none', () => {
+  const text = formatRow({
+    number: 2,
+    title: 'tunnel',
+    metrics: [
+      { key: 'direct', title: '÷ no tunnel', digits: 1, incomparable: true },
+      { key: 'rate', title: 'requests/s' },
+    ],
+    peers: [
+      { name: 'ours', samples: [{ direct: 1.5, rate: 30 }] },
+      { name: 'go', samples: [{ direct: 9, rate: 10 }] },
+    ],
+  });
+  expect(text.split('\n').slice(1, 3)).toEqual([
+    '          ÷ no tunnel  requests/s  ÷ Go',
+    '  ours  1.5 (1.5–1.5)  30 (30–30)  3.00',
+  ]);
+});
+
 test('without the Go gateway there are no ratios', () => {
   const text = formatRow({
     number: 3,

@@ -18,18 +18,22 @@ const reference = 'go';
  * the median of the ratios of the rounds.
  */
 export function formatRow({ number, title, metrics, peers }: RowResult): string {
-  const head = ['', ...metrics.flatMap((metric) => [metric.title, '÷ Go'])];
+  const head = ['', ...metrics.flatMap((metric) => withRatio(metric, metric.title, '÷ Go'))];
   const go = peers.find(({ name }) => name === reference);
   const lines = peers
     .filter(({ samples }) => samples.some((sample) => sample !== undefined))
     .map((peer) => [
       peer.name,
-      ...metrics.flatMap((metric) => [figure(peer, metric), ratio(peer, go, metric)]),
+      ...metrics.flatMap((metric) => withRatio(metric, figure(peer, metric), ratio(peer, go, metric))),
     ]);
   const troubles = peers.flatMap(({ name, trouble }) =>
     trouble === undefined ? [] : [`  ${name}: ${trouble}`],
   );
   return [`row ${number}: ${title}`, ...columns([head, ...lines]), ...troubles].join('\n');
+}
+
+function withRatio({ incomparable }: Metric, text: string, ratioText: string): string[] {
+  return incomparable === true ? [text] : [text, ratioText];
 }
 
 function figure(peer: PeerResult, { key, digits = 0 }: Metric): string {

@@ -1,14 +1,17 @@
 /**
  * A cluster that costs next to nothing, over HTTP/2 and HTTP/1.1. What it answers stands in the query:
  * `bytes=N` a list of that size, `watch=true` one event a second with the time at which it was sent, nothing a small object.
- * An upgrade echoes, or with `bytes=N` sends that much and ends.
+ * An upgrade echoes, or with `bytes=N` sends that much and ends. Agents of a tunnel look for it on port 443, too; beside it
+ * there is a plain echo. The first line of the output says where all of it listens.
  */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createSecureServer } from 'node:http2';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
 import { startEvents } from './target-events.ts';
+import type { TargetPorts } from './target-ports.ts';
 
 const [certificateFile = '', keyFile = ''] = process.argv.slice(2);
 const small = Buffer.from(
@@ -73,7 +76,34 @@ server.on('upgrade', (request: { url: string; headers: { upgrade?: string } }, s
   if (bytes > 0) send(socket, bytes);
   else socket.pipe(socket);
 });
-server.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port));
+server.listen(0, '127.0.0.1');
+await once(server, 'listening');
+const echo = createServer({ noDelay: true }, (socket) => {
+  socket.on('error', () => {});
+  socket.pipe(socket);
+});
+// Thousands come at once: none shall wait for its SYN to be sent again.
+echo.listen({ port: 0, host: '127.0.0.1', backlog: 4096 });
+await once(echo, 'listening');
+const ports: TargetPorts = {
+  port: portOf(server),
+  echoPort: portOf(echo),
+  standardPortTrouble: await listenOnStandardPort(),
+};
+console.log(JSON.stringify(ports));
+
+function portOf(listening: Pick<Server, 'address'>): number {
+  return (listening.address() as AddressInfo).port;
+}
+
+/** Gives why it cannot be, or null. */
+function listenOnStandardPort(): Promise<string | null> {
+  return new Promise((resolve) => {
+    createServer((socket) => server.emit('connection', socket))
+      .once('error', ({ message }) => resolve(message))
+      .listen({ port: 443, host: '127.0.0.1', backlog: 4096 }, () => resolve(null));
+  });
+}
 
 function asked(path: string): { bytes: number; watch: boolean } {
   const at = path.indexOf('?');

@@ -1,5 +1,5 @@
 import { ensureBinaries } from '../../e2e/kube/binaries.ts';
-import { gatewayPrefix, type Peer } from './peer.ts';
+import { gatewayPrefix, type Peer, tunnelFlags } from './peer.ts';
 
 /** The Go gateway, whose way with one core is GOMAXPROCS=1. */
 export const goGateway: Peer = {
@@ -27,6 +27,7 @@ export const goGateway: Peer = {
           `--authorization-kubeconfig=${stage.hubKubeconfig}`,
           `--tls-cert-file=${stage.certificateFile}`,
           `--tls-private-key-file=${stage.keyFile}`,
+          ...tunnelFlags(stage.tunnel),
           '--feature-gates=SecretCache=true',
         ],
         env: { GOMAXPROCS: '1' },

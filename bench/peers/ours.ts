@@ -3,10 +3,14 @@ import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 import { nodeFlags } from '../../e2e/worlds/node-flags.ts';
-import { gatewayPrefix, type Peer } from './peer.ts';
+import { gatewayPrefix, type Peer, tunnelFlags } from './peer.ts';
 
 const run = promisify(execFile);
 const repository = resolve(import.meta.dirname, '../..');
+
+/** The program as `ours.prepare` builds it. */
+export const builtMain = resolve(repository, 'dist/cli/main.js');
+
 /** This gateway as its image has it: built, for the types of the sources cost time and memory at the start. */
 export const ours: Peer = {
   name: 'ours',
@@ -21,7 +25,7 @@ export const ours: Peer = {
         args: [
           ...nodeFlags,
           ...stage.nodeFlags,
-          resolve(repository, 'dist/cli/main.js'),
+          builtMain,
           'apiserver',
           `--secure-port=${port}`,
           '--bind-address=127.0.0.1',
@@ -31,6 +35,7 @@ export const ours: Peer = {
           `--authorization-kubeconfig=${stage.hubKubeconfig}`,
           `--tls-cert-file=${stage.certificateFile}`,
           `--tls-private-key-file=${stage.keyFile}`,
+          ...tunnelFlags(stage.tunnel),
         ],
       }),
     };

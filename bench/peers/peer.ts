@@ -1,7 +1,10 @@
-import type { Stage } from '../stage.ts';
+import type { Stage, StageTunnel } from '../stage.ts';
 
-/** Who is measured: us, and what we are compared with. */
-export type PeerName = 'ours' | 'go' | 'go bare' | 'node' | 'limit';
+/**
+ * Who is measured: us, and what we are compared with. `go reuse` is a client of a tunnel alone: the Go one with all
+ * connections in one of HTTP/2, which the Go gateway does not do.
+ */
+export type PeerName = 'ours' | 'go' | 'go reuse' | 'go bare' | 'node' | 'limit';
 
 /** One proxy that can be measured. */
 export interface Peer {
@@ -33,4 +36,15 @@ export interface PeerCommand {
 /** Where the cluster of the stage is behind a gateway that reads Secrets. */
 export function gatewayPrefix(cluster: string): string {
   return `/apis/cluster.core.oam.dev/v1alpha1/clustergateways/${cluster}/proxy`;
+}
+
+/** Flags of both gateways that lead to the tunnel. */
+export function tunnelFlags({ frontendPort, certificates: { frontend } }: StageTunnel): string[] {
+  return [
+    '--proxy-host=127.0.0.1',
+    `--proxy-port=${frontendPort}`,
+    `--proxy-ca-cert=${frontend.caFile}`,
+    `--proxy-cert=${frontend.clientCertificateFile}`,
+    `--proxy-key=${frontend.clientKeyFile}`,
+  ];
 }

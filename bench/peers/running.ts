@@ -67,8 +67,11 @@ export async function startPeer(stage: Stage, { name, prepared }: Start): Promis
   };
 }
 
-/** taskset and env replace themselves by the command, so the child's pid is the peer's. */
-function pinned(
+/**
+ * A command that runs on one core, or on those of this process.
+ * taskset and env replace themselves by the command, so the child's pid is the peer's.
+ */
+export function pinned(
   { command, args, env = {} }: PeerCommand,
   core: string | undefined,
 ): Pick<PeerCommand, 'command' | 'args'> {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { TLSSocket } from 'node:tls';
 
-import type { Row } from '../row.ts';
+import type { ProxyRow } from '../row.ts';
 import { quantile } from '../statistics.ts';
 import { openUpgrade } from '../upgrade-driver.ts';
 
@@ -9,7 +9,7 @@ const mb = 1e6;
 const stdoutBytes = 512 * mb;
 
 /** Upgraded connections, such as those of exec: one byte there and back, and a large output. */
-export const exec: Row = {
+export const exec: ProxyRow = {
   number: 6,
   title: `upgraded connection: one byte there and back, and ${stdoutBytes / mb} MB of output (--quick: a quarter)`,
   metrics: [

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createHttp2Driver, type Http2Driver } from '../http2-driver.ts';
-import type { Row } from '../row.ts';
+import type { ProxyRow } from '../row.ts';
 import { quantile } from '../statistics.ts';
 import { sentAt } from '../target-events.ts';
 
@@ -13,7 +13,7 @@ const openingAtOnce = 50;
 const settleSeconds = 3;
 
 /** Watches at which little happens: what each holds, and how long its one event a second takes. */
-export const idleWatches: Row = {
+export const idleWatches: ProxyRow = {
   number: 5,
   title: `${watches} watches on ${connections} connections, one event a second each (--quick: ${quickWatches})`,
   metrics: [

@@ -1,10 +1,10 @@
 import { load } from '../load.ts';
-import type { Row } from '../row.ts';
+import type { ProxyRow } from '../row.ts';
 
 const mb = 1e6;
 
 /** Large answers: how many MB a second get through, what they cost, and how much of them the proxy holds at once. */
-function lists(megabytes: number, plan: { streams: number; requests: number }): Row {
+function lists(megabytes: number, plan: { streams: number; requests: number }): ProxyRow {
   return {
     number: 3,
     title: `lists of ${megabytes} MB, ${plan.streams} at once`,

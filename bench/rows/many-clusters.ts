@@ -1,5 +1,5 @@
 import { load } from '../load.ts';
-import type { Row } from '../row.ts';
+import type { ProxyRow } from '../row.ts';
 import type { Stage } from '../stage.ts';
 import { smallPath } from './small-get.ts';
 
@@ -10,7 +10,7 @@ const atOnce = 20;
 let made = 1;
 
 /** What it costs to know many clusters, whoever asks for which. */
-function knowing(count: number): Row {
+function knowing(count: number): ProxyRow {
   return {
     number: 8,
     title: `${count} clusters known, small GET ${steadyRate}/s`,
@@ -57,4 +57,4 @@ async function registerUpTo({ world, target, namespace }: Stage, count: number):
   await Promise.all(Array.from({ length: atOnce }, worker));
 }
 
-export const manyClusters: readonly Row[] = [10, 1_000, 10_000].map(knowing);
+export const manyClusters: readonly ProxyRow[] = [10, 1_000, 10_000].map(knowing);

@@ -1,11 +1,11 @@
 import { load } from '../load.ts';
-import type { Row } from '../row.ts';
+import type { ProxyRow } from '../row.ts';
 import { smallPath } from './small-get.ts';
 
 const connectionsPerSecond = 200;
 
 /** Callers that come, ask once and go, such as kubectl: a full TLS handshake each (h2load resumes no session). */
-export const newConnections: Row = {
+export const newConnections: ProxyRow = {
   number: 7,
   title: `${connectionsPerSecond} new connections/s, a full handshake and a small GET each`,
   metrics: [

@@ -2,12 +2,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { load } from '../load.ts';
-import type { Row } from '../row.ts';
+import type { ProxyRow } from '../row.ts';
 
 const bodyBytes = 64 * 1024;
 
 /** Bodies on their way to the cluster. */
-export const posts: Row = {
+export const posts: ProxyRow = {
   number: 4,
   title: 'POST of 64 KiB, 20 at once',
   metrics: [

@@ -6,10 +6,16 @@ import { manyClusters } from './many-clusters.ts';
 import { newConnections } from './new-connections.ts';
 import { posts } from './posts.ts';
 import { smallGet } from './small-get.ts';
+import { tunnelAgents } from './tunnel-agents.ts';
+import { tunnelDials } from './tunnel-dials.ts';
+import { tunnelGet } from './tunnel-get.ts';
+import { tunnelLists } from './tunnel-lists.ts';
 
-/** By number. The row of the tunnel, 2, comes with the tunnel. */
+/** By number. */
 export const rows: readonly Row[] = [
   smallGet,
+  tunnelGet,
+  tunnelLists,
   smallLists,
   largeLists,
   posts,
@@ -17,4 +23,6 @@ export const rows: readonly Row[] = [
   exec,
   newConnections,
   ...manyClusters,
+  tunnelDials,
+  tunnelAgents,
 ];

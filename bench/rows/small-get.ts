@@ -1,12 +1,12 @@
 import { load } from '../load.ts';
-import type { Row } from '../row.ts';
+import type { ProxyRow } from '../row.ts';
 
 /** The namespace that the gateways' URLs of this row lead to. */
 export const smallPath = '/api/v1/namespaces/kube-system';
 const steadyRate = 1500;
 
 /** What a request costs when there are as many as get through, and how long it takes when there are not. */
-export const smallGet: Row = {
+export const smallGet: ProxyRow = {
   number: 1,
   title: `small GET, 50 streams on one connection, then ${steadyRate}/s on ten`,
   metrics: [
