@@ -129,6 +129,9 @@ export async function listenForStreams(options: StreamListenerOptions): Promise<
   };
 }
 
+/** Agents of a server that was restarted all come back at once; Node's own is 511. */
+const backlog = 4096;
+
 async function startListening(server: Server, address: ListenAddress): Promise<void> {
   if (address.type === 'unix' && address.deleteExisting)
     await unlink(address.path).catch((error: unknown) => {
@@ -140,8 +143,8 @@ async function startListening(server: Server, address: ListenAddress): Promise<v
       server.removeListener('error', reject);
       resolve();
     };
-    if (address.type === 'unix') server.listen({ path: address.path }, onListening);
-    else server.listen({ host: address.host, port: address.port }, onListening);
+    if (address.type === 'unix') server.listen({ path: address.path, backlog }, onListening);
+    else server.listen({ host: address.host, port: address.port, backlog }, onListening);
   });
   // As the Go server's umask 0007: who shares the group may connect.
   if (address.type === 'unix') await chmod(address.path, 0o770);
