@@ -84,9 +84,14 @@ export function splice(left: Duplex, right: Duplex): void {
 
 function endSoon(socket: Duplex): void {
   if (socket.destroyed || socket.writableEnded) return;
+  // What it still sends is for nobody, and is read all the same: to close a connection with bytes that nobody has read
+  // resets it, and what is on its way to a slow reader is lost, without a word to kubectl (exit code 0).
+  socket.unpipe();
+  socket.resume();
   socket.end();
   const timer = setTimeout(() => socket.destroy(), lingerMs);
   timer.unref();
-  socket.once('finish', () => socket.destroy());
+  // Its peer has all of it when it ends its own side.
+  socket.once(socket.readableEnded ? 'finish' : 'end', () => socket.destroy());
   socket.once('close', () => clearTimeout(timer));
 }
