@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { createSecureContext, createServer } from 'node:tls';
 import type { SecureContext, SecureVersion, Server, TLSSocket, TlsOptions } from 'node:tls';
 import type { Log } from '../base/log.ts';
+import { cipherList } from '../pki/cipher-suites.ts';
 import { certificateForAddress, certificateForName, certificatesByName } from './sni-certificates.ts';
 import type { ServingCertificate, SniCertificate } from './sni-certificates.ts';
 
@@ -29,22 +30,6 @@ export interface TlsServer {
   accept(socket: Socket): void;
   setCertificates(certificate: ServingCertificate, sniCertificates: readonly SniCertificate[]): void;
 }
-
-/** What Go offers by default and testssl has nothing against: forward secrecy and AEAD, for both kinds of keys. */
-const defaultCipherSuites = [
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-];
-/** Always on with TLS 1.3, as in Go. */
-const tls13CipherSuites = [
-  'TLS_AES_128_GCM_SHA256',
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-];
 
 /**
  * The TLS side of the listener. The certificate is chosen by the name that the client asks for and, when it asks for
@@ -120,12 +105,11 @@ function startServer(
 }
 
 function contextOptions(certificate: ServingCertificate, settings: TlsSettings): TlsOptions {
-  const suites = settings.cipherSuites?.length ? settings.cipherSuites : defaultCipherSuites;
   return {
     cert: certificate.certificatePem,
     key: certificate.privateKeyPem,
     minVersion: settings.minTlsVersion ?? 'TLSv1.2',
-    ciphers: [...new Set([...tls13CipherSuites, ...suites])].join(':'),
+    ciphers: cipherList(settings.cipherSuites),
     // No resumption: a resumed session would show a chain that nobody presented on this connection.
     secureOptions: cryptoConstants.SSL_OP_NO_TICKET | cryptoConstants.SSL_OP_NO_RENEGOTIATION,
     sessionIdContext: 'cluster-gateway',

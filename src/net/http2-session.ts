@@ -3,7 +3,9 @@ import { Failure } from '../base/failure.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { Http2ConnectionOwner } from '../http2/connection-options.ts';
 import type { Http2Stream, StreamListener } from '../http2/stream.ts';
-import { abortFailure, connectionFailure, tlsFailure } from './node-errors.ts';
+import { untilFirstSettings } from './first-settings.ts';
+import type { FirstListener } from './first-settings.ts';
+import { connectionFailure } from './node-errors.ts';
 
 export interface Http2SessionOptions {
   /** Most streams at once, where the peer allows more or says nothing. */
@@ -34,12 +36,6 @@ export interface SessionRequest {
   readonly endStream: boolean;
   readonly isHead: boolean;
   readonly listener: StreamListener;
-}
-
-/** Told whether the peer speaks HTTP/2 at all: its first SETTINGS, or the end of the connection before them. */
-interface FirstListener {
-  readonly settings: () => void;
-  readonly close: (error: Error | undefined) => void;
 }
 
 /** One HTTP/2 connection to a target that counts its streams, looks whether it is alive, and ends when it is idle. */
@@ -218,49 +214,16 @@ export class Http2Session implements Http2ConnectionOwner {
   }
 }
 
-/**
- * Speaks HTTP/2 on a connected byte stream. Resolves when the peer's SETTINGS are there: only then its stream limit is
- * known, and that there is anybody (a TLS 1.3 server refuses our certificate after the handshake). Rejects with a
- * `Failure`, having destroyed the stream.
- */
+/** Speaks HTTP/2 on a connected byte stream; see `untilFirstSettings`. */
 export function openHttp2Session(
   socket: Duplex,
   options: Http2SessionOptions,
   { owner, signal }: { readonly owner: Http2SessionOwner; readonly signal: AbortSignal },
 ): Promise<Http2Session> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) {
-      socket.destroy();
-      reject(abortFailure(signal));
-      return;
-    }
-    const fail = (failure: Failure) => {
-      settle();
-      socket.destroy();
-      reject(failure);
-    };
-    const onAbort = () => fail(abortFailure(signal));
-    const timer = setTimeout(
-      () => fail(new Failure('timeout', 'http2: timeout awaiting SETTINGS')),
-      options.settingsTimeoutMs,
-    );
-    const settle = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-    };
-    signal.addEventListener('abort', onAbort);
-    const session = new Http2Session(socket, options, {
-      owner,
-      onFirst: {
-        settings: () => {
-          settle();
-          resolve(session);
-        },
-        close: (error) => {
-          const text = 'http2: connection closed before SETTINGS';
-          fail(error ? tlsFailure(error) : new Failure('unreachable', text));
-        },
-      },
-    });
-  });
+  const { settingsTimeoutMs } = options;
+  return untilFirstSettings(
+    socket,
+    { settingsTimeoutMs, signal },
+    (onFirst) => new Http2Session(socket, options, { owner, onFirst }),
+  );
 }

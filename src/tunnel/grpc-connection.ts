@@ -3,7 +3,9 @@ import { Failure } from '../base/failure.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { Http2ConnectionOwner } from '../http2/connection-options.ts';
 import { Http2ConnectionError, errorCode } from '../http2/frame.ts';
-import { abortFailure, connectionFailure, tlsFailure } from '../net/node-errors.ts';
+import { untilFirstSettings } from '../net/first-settings.ts';
+import type { FirstListener } from '../net/first-settings.ts';
+import { connectionFailure } from '../net/node-errors.ts';
 import { callPackets } from './packet-stream.ts';
 import type { PacketCall, PacketStream } from './packet-stream.ts';
 
@@ -29,17 +31,13 @@ export interface GrpcConnectionOptions {
 export class GrpcConnection implements Http2ConnectionOwner {
   readonly #connection: Http2Connection;
   readonly #options: GrpcConnectionOptions;
-  #onFirst: { readonly settings: () => void; readonly close: (error: Error | undefined) => void } | undefined;
+  #onFirst: FirstListener | undefined;
   #keepalive: NodeJS.Timeout | undefined;
   #pingTimer: NodeJS.Timeout | undefined;
   #drained = false;
   #failure: Failure | undefined;
 
-  constructor(
-    socket: Duplex,
-    options: GrpcConnectionOptions,
-    onFirst: { readonly settings: () => void; readonly close: (error: Error | undefined) => void },
-  ) {
+  constructor(socket: Duplex, options: GrpcConnectionOptions, onFirst: FirstListener) {
     this.#options = options;
     this.#onFirst = onFirst;
     this.#connection = new Http2Connection(
@@ -153,42 +151,16 @@ export class GrpcConnection implements Http2ConnectionOwner {
   }
 }
 
-/** Speaks HTTP/2 on a connected stream; resolves when the server's SETTINGS are there. Rejects with a `Failure`. */
+/** Speaks HTTP/2 on a connected stream; see `untilFirstSettings`. */
 export function openGrpcConnection(
   socket: Duplex,
   options: GrpcConnectionOptions,
   signal: AbortSignal,
 ): Promise<GrpcConnection> {
-  return new Promise((resolve, reject) => {
-    const settle = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-    };
-    const fail = (failure: Failure) => {
-      settle();
-      socket.destroy();
-      reject(failure);
-    };
-    const onAbort = () => fail(abortFailure(signal));
-    const timer = setTimeout(
-      () => fail(new Failure('timeout', 'http2: timeout awaiting SETTINGS')),
-      options.settingsTimeoutMs,
-    );
-    if (signal.aborted) {
-      socket.on('error', () => undefined);
-      onAbort();
-      return;
-    }
-    signal.addEventListener('abort', onAbort);
-    const connection = new GrpcConnection(socket, options, {
-      settings: () => {
-        settle();
-        resolve(connection);
-      },
-      close: (error) =>
-        fail(
-          error ? tlsFailure(error) : new Failure('unreachable', 'http2: connection closed before SETTINGS'),
-        ),
-    });
-  });
+  const { settingsTimeoutMs } = options;
+  return untilFirstSettings(
+    socket,
+    { settingsTimeoutMs, signal },
+    (onFirst) => new GrpcConnection(socket, options, onFirst),
+  );
 }

@@ -6,6 +6,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket, TlsOptions } from 'node:tls';
 import type { Log } from '../base/log.ts';
 import type { Closable } from '../base/scope.ts';
+import { cipherList } from '../pki/cipher-suites.ts';
 
 /** TLS material of a port, as PEM. */
 export interface ServerTls {
@@ -53,19 +54,12 @@ export interface StreamListenerHandle extends Closable {
   readonly connections: number;
 }
 
-const cipherSuites = [
-  ...['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'],
-  ...['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-RSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-AES256-GCM-SHA384'],
-  ...['ECDHE-RSA-AES256-GCM-SHA384', 'ECDHE-ECDSA-CHACHA20-POLY1305', 'ECDHE-RSA-CHACHA20-POLY1305'],
-];
-
 function contextOptions(tls: ServerTls): TlsOptions {
-  const suites = tls.cipherSuites.length > 0 ? tls.cipherSuites : cipherSuites;
   return {
     cert: tls.certificatePem,
     key: tls.privateKeyPem,
     minVersion: tls.minVersion,
-    ciphers: [...new Set([...cipherSuites.slice(0, 3), ...suites])].join(':'),
+    ciphers: cipherList(tls.cipherSuites),
     ...(tls.clientCaPem === undefined ? {} : { ca: tls.clientCaPem }),
   };
 }

@@ -4,7 +4,7 @@ import { connectionFailure } from '../../net/node-errors.ts';
 import { readReply } from '../../net/reply-reader.ts';
 import { outcomeOfError } from './dial-outcome.ts';
 import type { DialOutcome, DialRequest } from './dial-outcome.ts';
-import { peerText } from './peer-text.ts';
+import { peerText } from '../peer-text.ts';
 
 const maxHeadBytes = 16_384;
 /** Of the text that says why not. */

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { Failure } from '../../base/failure.ts';
 import type { DialFailureReason } from './client-metrics.ts';
 import type { CountedConnection } from './connection-counts.ts';
-import { peerText } from './peer-text.ts';
+import { peerText } from '../peer-text.ts';
 
 /** One dial, whoever is asked. */
 export interface DialRequest {

@@ -8,7 +8,7 @@ import type { ControlPacket } from '../packet-reader.ts';
 import type { PacketStream, PacketStreamListener } from '../packet-stream.ts';
 import { outcomeOfError } from './dial-outcome.ts';
 import type { DialOutcome, DialRequest } from './dial-outcome.ts';
-import { peerText } from './peer-text.ts';
+import { peerText } from '../peer-text.ts';
 import type { ServerConnection } from './server-connection.ts';
 import { TunnelSocket } from './tunnel-socket.ts';
 import type { TunnelSocketOwner } from './tunnel-socket.ts';

@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import { Failure } from '../../base/failure.ts';
 import type { PacketStream } from '../packet-stream.ts';
-import { peerText } from './peer-text.ts';
+import { peerText } from '../peer-text.ts';
 
 /** Who owns the stream of packets that a socket lives on. */
 export interface TunnelSocketOwner {

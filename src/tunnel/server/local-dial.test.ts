@@ -64,6 +64,18 @@ describe('a dial in the process of the server', () => {
     });
   });
 
+  test('tells the words of an agent as text alone: it is on a machine that is not ours', async () => {
+    const { agent, server, open } = await setUp();
+    const dialled = server.dial(address, signal());
+    const { dialId } = await agent.next('DIAL_REQ');
+    agent.stream.send({ type: 'DIAL_RSP', error: 'no\r\nSet-Cookie: a\u001b[31m', connectId: 0, dialId });
+    await expect(dialled).rejects.toMatchObject({ message: 'no??Set-Cookie: a?[31m' });
+    const socket = await open();
+    const failed = once(socket, 'error');
+    agent.stream.send({ type: 'CLOSE_RSP', connectId: 1, error: 'x\n' });
+    expect((await failed)[0]).toMatchObject({ message: 'the agent closed the connection: x?' });
+  });
+
   test('that is cancelled tells the agent, and leaves nothing', async () => {
     const { agent, server, metric } = await setUp();
     const controller = new AbortController();

@@ -3,6 +3,7 @@ import { Failure } from '../../base/failure.ts';
 import type { Dial } from '../../net/dial.ts';
 import { abortFailure, hostPort } from '../../net/node-errors.ts';
 import type { Lane, LaneSink } from '../lane.ts';
+import { peerText } from '../peer-text.ts';
 import type { AgentTable } from './agent-table.ts';
 import type { DialFailure } from './dial-failure.ts';
 import { dialThroughAgents } from './dialer.ts';
@@ -39,7 +40,8 @@ export function createLocalDial(agents: AgentTable, metrics: TunnelServerMetrics
 
 function failureOf({ reason, message }: DialFailure, target: string): Failure {
   const isTimeout = reason === 'backend_dial_timeout' || /timeout|deadline exceeded/.test(message);
-  const text = reason === 'error_response' ? message : `dial ${target} through the tunnel: ${message}`;
+  const text =
+    reason === 'error_response' ? peerText(message) : `dial ${target} through the tunnel: ${message}`;
   return new Failure(isTimeout ? 'timeout' : 'unreachable', text);
 }
 
@@ -65,7 +67,10 @@ class LaneSocket extends Duplex {
       write: (bytes) => (this.#flowing = this.push(bytes)),
       ended: (error) => {
         if (error === '') this.push(null);
-        else this.destroy(new Failure('reset', `the agent closed the connection: ${error}`, { sent: true }));
+        else
+          this.destroy(
+            new Failure('reset', `the agent closed the connection: ${peerText(error)}`, { sent: true }),
+          );
       },
       cut: (reason) => void this.destroy(new Failure('reset', reason, { sent: true })),
       drained: () => {
