@@ -17,14 +17,16 @@ await describeScenarios('virtualclusters as kubectl sees them at the hub', (worl
       labels: { tier: 'front', [controlPlane]: 'true' },
       annotations: { [aliasAnnotation]: 'Production' },
     });
-    // Creation has a resolution of a second, and the order is by it.
-    await new Promise((resolve) => setTimeout(resolve, 1100));
-    await world().register('beta', { cluster: 'b', credential: 'ServiceAccountToken' });
+    // Creation has a resolution of a second, and the order is by it: each has a second of its own.
+    await nextSecond();
     await world().register('broken', { ...alpha, endpoint: 'https://u:s3cret@127.0.0.1' });
+    await nextSecond();
+    await world().register('beta', { cluster: 'b', credential: 'ServiceAccountToken' });
     await world().register('local', { ...alpha, annotations: { [aliasAnnotation]: 'impostor' } });
     await untilGet('get clustergateway broken local');
   });
 
+  const nextSecond = () => new Promise((resolve) => setTimeout(resolve, 1100));
   const atHub = (command: string) =>
     world().kubectl(command.split(' '), { kubeconfig: world().hub.kubeconfig });
   const said = async (command: string): Promise<string> => {
