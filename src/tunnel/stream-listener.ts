@@ -6,7 +6,9 @@ import { createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket, TlsOptions } from 'node:tls';
 import type { Log } from '../base/log.ts';
 import type { Closable } from '../base/scope.ts';
+import { tlsFailure } from '../net/node-errors.ts';
 import { cipherList } from '../pki/cipher-suites.ts';
+import { HandshakePace } from './handshake-pace.ts';
 
 /** TLS material of a port, as PEM. */
 export interface ServerTls {
@@ -78,7 +80,11 @@ export async function listenForStreams(options: StreamListenerOptions): Promise<
       })
     : undefined;
   tlsServer?.on('tlsClientError', (error, socket) => {
-    log.debug({ err: error }, 'TLS handshake failed');
+    // Node verifies behind the handshake, and then tells the client nothing: this is the only word of it.
+    const { authorizationError: code } = socket as { readonly authorizationError?: unknown };
+    if (typeof code === 'string')
+      log.warn({ reason: tlsFailure({ code }).message }, 'the certificate of a client was refused');
+    else log.debug({ err: error }, 'TLS handshake failed');
     socket.destroy();
   });
   tlsServer?.on('secureConnection', (socket) => {
@@ -90,11 +96,17 @@ export async function listenForStreams(options: StreamListenerOptions): Promise<
       remoteAddress: socket.remoteAddress ?? '',
     });
   });
-  const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }, (socket) => {
+  const handshakes = new HandshakePace((socket: Socket) => tlsServer?.emit('connection', socket));
+  // Nothing is read of a connection that waits for its handshake.
+  const accepting = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000, pauseOnConnect: !!tls };
+  const server = createServer(accepting, (socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
-    socket.once('close', () => sockets.delete(socket));
-    if (tlsServer) tlsServer.emit('connection', socket);
+    socket.once('close', () => {
+      sockets.delete(socket);
+      handshakes.remove(socket);
+    });
+    if (tlsServer) handshakes.add(socket);
     else
       onConnection({
         socket,

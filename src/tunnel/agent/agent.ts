@@ -61,7 +61,7 @@ export const defaultAgentLimits: AgentLimits = {
   lane: defaultLaneLimits,
   maxHeldBytes: 64 * mebibyte,
   keepaliveTimeoutMs: 15_000,
-  serverTimeoutMs: 10_000,
+  serverTimeoutMs: 20_000,
 };
 
 /** The agent of a tunnel, in the cluster that it leads to. */
