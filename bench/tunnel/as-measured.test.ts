@@ -7,7 +7,7 @@ import { measuredCommand } from './as-measured.ts';
 const built = resolve(import.meta.dirname, '../../dist/cli/main.js');
 
 test('our server is the built one, with the flags that it has otherwise', async () => {
-  const started = await program('ours', 'tunnel-server', ['--mode=grpc']);
+  const started = await program('ours', 'tunnel-server', { flags: ['--mode=grpc'] });
   const { command, args } = measuredCommand(started, { core: '0', nodeFlags: ['--cpu-prof'] });
   expect(command).toBe('env');
   expect(args.slice(0, 4)).toEqual(['taskset', '-c', '0', process.execPath]);

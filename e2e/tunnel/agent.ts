@@ -4,6 +4,8 @@ import { fixedPorts } from './site.ts';
 
 export interface AgentOptions {
   readonly maker: Maker;
+  /** Path of our main module, if not that of the sources. */
+  readonly main?: string;
   readonly site: ServerSite;
   /** Where the server listens for agents. */
   readonly server: { readonly agentPort: number; readonly host?: string };
@@ -12,6 +14,8 @@ export interface AgentOptions {
   readonly id?: string;
   /** Ports of a network of its own; without them free ones of this machine. */
   readonly place?: AgentPlace;
+  /** What it may connect to, as our flag says it: by itself ours connects to the API server of its cluster alone. Default: `*`. */
+  readonly destinations?: string;
   /** Whether to wait until it is connected. Default true. */
   readonly connected?: boolean;
   readonly flags?: readonly string[];
@@ -45,12 +49,11 @@ export async function startAgent(options: AgentOptions): Promise<Party> {
     '--health-server-host=127.0.0.1',
     `--health-server-port=${healthPort}`,
     `--admin-server-port=${adminPort}`,
-    // By itself ours connects to the API server of its cluster alone.
-    ...(maker === 'ours' ? ['--allow-destinations=*'] : []),
+    ...(maker === 'ours' ? [`--allow-destinations=${options.destinations ?? '*'}`] : []),
     ...(options.flags ?? []),
   ];
   const party = await startParty({
-    ...{ maker, name, ...(await program(maker, 'agent', flags)) },
+    ...{ maker, name, ...(await program(maker, 'agent', { flags, main: options.main })) },
     directory: site.directory,
     processes: site.processes,
     health: healthAt(healthPort, options.place?.healthSocket),

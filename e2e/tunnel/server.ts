@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 
 import { ensureBinaries } from '../kube/binaries.ts';
-import { nodeFlags } from '../worlds/node-flags.ts';
+import { agentNodeFlags, nodeFlags } from '../worlds/node-flags.ts';
 import type { ProcessGroup } from '../worlds/process.ts';
 import type { PortCertificates, TunnelCertificates } from './certificates.ts';
 import { healthAt, type Maker, type Party, startParty } from './party.ts';
@@ -31,6 +31,8 @@ export interface ServerOptions {
   readonly site: ServerSite;
   /** Where agents connect to. Default 127.0.0.1. */
   readonly agentAddress?: string;
+  /** Where frontends connect to, by TLS. Default 127.0.0.1. */
+  readonly frontendAddress?: string;
   /** Ports of a network of its own; without them free ones of this machine. */
   readonly place?: ServerPlace;
   readonly id?: string;
@@ -38,11 +40,13 @@ export interface ServerOptions {
 }
 
 export interface ServerPlace {
+  /** For TLS; a free one without it. */
+  readonly frontendPort?: number;
   readonly agentPort: number;
   readonly healthPort: number;
   readonly adminPort: number;
   /** Path of a Unix socket that leads to the health port. */
-  readonly healthSocket: string;
+  readonly healthSocket?: string;
 }
 
 /** What a server or an agent needs of its site. */
@@ -59,9 +63,14 @@ export async function startServer(options: ServerOptions): Promise<TunnelServer>
   servers += 1;
   const name = `server-${servers}-${options.maker}`;
   const { maker, mode, site } = options;
-  const [frontendPort = 0, freeAgent = 0, freeHealth = 0, freeAdmin = 0] = await fixedPorts(4);
+  const [freeFrontend = 0, freeAgent = 0, freeHealth = 0, freeAdmin = 0] = await fixedPorts(4);
   const free = { agentPort: freeAgent, healthPort: freeHealth, adminPort: freeAdmin };
-  const { agentPort, healthPort, adminPort } = options.place ?? free;
+  const {
+    frontendPort = freeFrontend,
+    agentPort,
+    healthPort,
+    adminPort,
+  }: ServerPlace = options.place ?? free;
   const frontend: Frontend =
     options.frontend === 'unix'
       ? { type: 'unix', path: join(site.directory, `${name}.sock`) }
@@ -69,7 +78,7 @@ export async function startServer(options: ServerOptions): Promise<TunnelServer>
   const { agent } = site.certificates;
   const flags = [
     `--mode=${mode}`,
-    ...frontendFlags(frontend),
+    ...frontendFlags(frontend, options.frontendAddress),
     `--agent-bind-address=${options.agentAddress ?? '127.0.0.1'}`,
     `--agent-port=${agentPort}`,
     `--cluster-ca-cert=${agent.caFile}`,
@@ -83,7 +92,7 @@ export async function startServer(options: ServerOptions): Promise<TunnelServer>
     ...(options.flags ?? []),
   ];
   const party = await startParty({
-    ...{ maker, name, ...(await program(maker, 'tunnel-server', flags)) },
+    ...{ maker, name, ...(await program(maker, 'tunnel-server', { flags })) },
     directory: site.directory,
     processes: site.processes,
     health: healthAt(healthPort, options.place?.healthSocket),
@@ -91,11 +100,11 @@ export async function startServer(options: ServerOptions): Promise<TunnelServer>
   return Object.assign(party, { mode, frontend, agentPort });
 }
 
-function frontendFlags(frontend: Frontend): string[] {
+function frontendFlags(frontend: Frontend, address = '127.0.0.1'): string[] {
   if (frontend.type === 'unix') return [`--uds-name=${frontend.path}`, '--server-port=0'];
   const { port, certificates } = frontend;
   return [
-    '--server-bind-address=127.0.0.1',
+    `--server-bind-address=${address}`,
     `--server-port=${port}`,
     `--server-ca-cert=${certificates.caFile}`,
     `--server-cert=${certificates.serverCertificateFile}`,
@@ -103,15 +112,18 @@ function frontendFlags(frontend: Frontend): string[] {
   ];
 }
 
-const main = resolve(import.meta.dirname, '../../src/cli/main.ts');
+const sources = resolve(import.meta.dirname, '../../src/cli/main.ts');
 
-/** What is started for a role of our program, or for the Go program of that role. */
+/** What is started for a role of our program (its sources, or `main`), or for the Go program of that role. */
 export async function program(
   maker: Maker,
   role: 'tunnel-server' | 'agent',
-  flags: readonly string[],
+  { flags, main = sources }: { readonly flags: readonly string[]; readonly main?: string | undefined },
 ): Promise<{ readonly command: string; readonly args: readonly string[] }> {
-  if (maker === 'ours') return { command: process.execPath, args: [...nodeFlags, main, role, ...flags] };
+  if (maker === 'ours') {
+    const ofNode = role === 'agent' ? agentNodeFlags : nodeFlags;
+    return { command: process.execPath, args: [...ofNode, main, role, ...flags] };
+  }
   const binaries = await ensureBinaries('tunnel');
   return { command: binaries[role === 'agent' ? 'proxy-agent' : 'proxy-server'], args: flags };
 }

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ensureBuilt } from '../kube/binaries.ts';
-import { nodeFlags } from '../worlds/node-flags.ts';
+import { agentNodeFlags } from '../worlds/node-flags.ts';
 import { openNamespace } from './namespace.ts';
 import type { TunnelSite } from './site.ts';
 
@@ -83,7 +83,7 @@ export function outcomesOf(text: string): SuiteOutcome[] {
 export async function writeAgentLauncher(directory: string): Promise<string> {
   const path = join(directory, 'agent');
   const main = resolve(import.meta.dirname, '../../src/cli/main.ts');
-  const command = [process.execPath, ...nodeFlags, main, 'agent'].map((word) => `'${word}'`).join(' ');
+  const command = [process.execPath, ...agentNodeFlags, main, 'agent'].map((word) => `'${word}'`).join(' ');
   // The suite's destinations are not the API server of a cluster.
   const lines = [`export CLUSTER_GATEWAY_AGENT_ALLOW_DESTINATIONS='*'`, `exec ${command} "$@"`];
   await writeFile(path, `#!/bin/sh\n${lines.join('\n')}\n`);

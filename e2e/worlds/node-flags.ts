@@ -4,3 +4,6 @@
  * generation, which Node lets grow to 128 MiB and which never shrinks under load.
  */
 export const nodeFlags = ['--max-http-header-size=1048576', '--max-semi-space-size=16'] as const;
+
+/** Those of an agent, which makes few objects: the memory of a cluster is not ours to fill. */
+export const agentNodeFlags = ['--max-http-header-size=1048576', '--max-semi-space-size=4'] as const;
