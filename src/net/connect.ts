@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { wayEnds } from './dial.ts';
 import type { Address, Dial } from './dial.ts';
 import { connectTls } from './tls.ts';
 import type { ClientTls } from './tls.ts';
@@ -24,6 +25,8 @@ export function createConnect({ address, dial, tls, handshakeTimeoutMs }: Connec
   return async (offer, signal) => {
     const stream = await dial(address, signal);
     if (!tls) return { socket: stream, protocol: 'http/1.1' };
+    const told = { ends: false };
+    stream.once(wayEnds, () => (told.ends = true));
     const socket = await connectTls(stream, {
       tls,
       host: address.host,
@@ -31,6 +34,9 @@ export function createConnect({ address, dial, tls, handshakeTimeoutMs }: Connec
       signal,
       ...(handshakeTimeoutMs !== undefined && { timeoutMs: handshakeTimeoutMs }),
     });
+    stream.once(wayEnds, () => socket.emit(wayEnds));
+    // Told during the handshake, it waits until somebody can hear it.
+    if (told.ends) setImmediate(() => socket.emit(wayEnds));
     // A server without ALPN speaks what HTTPS spoke before there was ALPN.
     return { socket, protocol: socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1' };
   };

@@ -11,3 +11,9 @@ export interface Address {
  * (`unreachable`, `refused`, `timeout`, `cancelled`); never leaves a socket behind when it rejects.
  */
 export type Dial = (address: Address, signal: AbortSignal) => Promise<Duplex>;
+
+/**
+ * An event of a dialled stream: its way ends before long, as its tunnel's server or agent stops, and there may be another.
+ * Bytes go on as before until then.
+ */
+export const wayEnds = 'wayEnds';

@@ -3,6 +3,7 @@ import { Failure } from '../base/failure.ts';
 import { Http2Connection } from '../http2/connection.ts';
 import type { Http2ConnectionOwner } from '../http2/connection-options.ts';
 import type { Http2Stream, StreamListener } from '../http2/stream.ts';
+import { wayEnds } from './dial.ts';
 import { untilFirstSettings } from './first-settings.ts';
 import type { FirstListener } from './first-settings.ts';
 import { connectionFailure } from './node-errors.ts';
@@ -81,6 +82,7 @@ export class Http2Session implements Http2ConnectionOwner {
       },
       this,
     );
+    socket.once(wayEnds, () => this.close());
   }
 
   /** Streams that this session may carry at once. */

@@ -65,6 +65,10 @@ export class GrpcConnection implements Http2ConnectionOwner {
     return this.usable && this.openStreams < this.#connection.peer.maxConcurrentStreams;
   }
 
+  get isClosed(): boolean {
+    return this.#connection.closed;
+  }
+
   /** Why it ended; undefined while it has not, or when it ended in good order. */
   get failure(): Failure | undefined {
     const { error } = this.#connection;

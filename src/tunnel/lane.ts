@@ -12,6 +12,8 @@ export interface LaneSink {
   cut(reason: string): void;
   /** `Lane.send` may be called again after it gave false. */
   drained(): void;
+  /** The agent stops before long; bytes go on until then. */
+  wayEnds?(): void;
 }
 
 /** What a lane needs of the stream that it shares with others. */
@@ -108,6 +110,10 @@ export class Lane implements Charged {
   /** Bytes that the sink has taken so far. */
   get takenBytes(): number {
     return this.#takenData;
+  }
+
+  wayEnds(): void {
+    if (!this.#over) this.#sink.wayEnds?.();
   }
 
   /** Sends to the peer, unless it has closed. False: wait for `drained` of the sink before the next. */

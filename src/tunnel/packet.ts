@@ -58,13 +58,13 @@ export interface CloseDial {
   readonly dialId: bigint;
 }
 
-/** From an agent: no new dials, please. */
+/** From an agent: no new dials, please. Our server tells it on to frontends that said by `drainHeader` that they heed it. */
 export interface DrainPacket {
   readonly type: 'DRAIN';
 }
 
 /**
- * Our own, between programs that both said that they know them (`windowsHeader`): the bytes of this connection are not
+ * Our own, between programs that both said that they know them (`pauseHeader`): the bytes of this connection are not
  * read fast enough; send none until `RESUME`. Go's programs log and ignore packets of types that they do not know.
  */
 export interface PausePacket {
@@ -82,6 +82,9 @@ export interface UnknownPacket {
   readonly type: 'UNKNOWN';
   readonly number: number;
 }
+
+/** A line of metadata of frontends: DRAIN tells them that the agent of their connection stops before long. */
+export const drainHeader = 'x-tunnel-drain';
 
 /** Numbers of the enum `PacketType`, and ours above 100. */
 export const packetNumbers = {

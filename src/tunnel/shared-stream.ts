@@ -102,6 +102,11 @@ export class SharedStream implements PacketStreamListener, SharedSender {
     return lane;
   }
 
+  /** The peer stops before long: whoever can takes another way. */
+  wayEnds(): void {
+    for (const lane of [...this.#lanes.values()]) lane.wayEnds();
+  }
+
   send(packet: Packet): void {
     if (this.#stream?.isClosed === false) this.#note(this.#stream.send(packet));
   }

@@ -21,7 +21,7 @@ async function start(dialTimeoutMs = 10_000) {
   return { server, dial, lines };
 }
 
-test('connections are counted by what they do', async () => {
+test('connections are counted by what they do (upstream: TestRegisterMetrics)', async () => {
   const { server, dial, lines } = await start();
   const counts = async () => (await lines('client_connections')).map((line) => line.split(' ')[1]).join(' ');
   expect(await lines('client_connections')).toEqual([
@@ -49,7 +49,7 @@ test('connections are counted by what they do', async () => {
   expect(await counts()).toBe('0 0 0 0');
 });
 
-test('failures are counted by their reasons', async () => {
+test('failures are counted by their reasons (upstream: TestLegacyRegisterMetrics, TestReusableTunnel_StreamSetupFailureTyped)', async () => {
   const { server, dial, lines } = await start(400);
   const failWith = async (onDial: typeof server.onDial, signal = never) => {
     server.onDial = onDial;

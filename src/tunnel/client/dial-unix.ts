@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { Failure, errorText } from '../../base/failure.ts';
+import { Failure } from '../../base/failure.ts';
 import type { Dial } from '../../net/dial.ts';
 import { abortFailure, codeOf } from '../../net/node-errors.ts';
 
@@ -9,7 +9,7 @@ const texts: Record<string, string> = {
   EACCES: 'connect: permission denied',
 };
 
-/** To a Unix socket, whatever address is asked for. */
+/** To a Unix socket, whatever address is asked for. Its path is in no failure's message, which callers see. */
 export function createUnixDial(path: string): Dial {
   return (_, signal) =>
     new Promise((resolve, reject) => {
@@ -29,8 +29,8 @@ export function createUnixDial(path: string): Dial {
         resolve(socket);
       };
       const onError = (error: Error) => {
-        const text = texts[codeOf(error)] ?? errorText(error);
-        fail(new Failure('unreachable', `dial unix ${path}: ${text}`, { cause: error }));
+        const text = texts[codeOf(error)] ?? `connect: ${codeOf(error)}`;
+        fail(new Failure('unreachable', `dial unix: ${text}`, { cause: error }));
       };
       const onAbort = () => fail(abortFailure(signal));
       const settle = () => {

@@ -6,12 +6,13 @@ import { connectTls } from '../../net/tls.ts';
 import type { ClientTls } from '../../net/tls.ts';
 import { openGrpcConnection } from '../grpc-connection.ts';
 import type { GrpcConnection } from '../grpc-connection.ts';
+import { drainHeader } from '../packet.ts';
 import type { PacketStream, PacketStreamListener } from '../packet-stream.ts';
 
 export interface ServerConnectionOptions {
   /** Of this server: an IP address, or what else `dial` understands. */
   readonly address: string;
-  /** 0: of a Unix socket, whose path is the address. */
+  /** 0: of a Unix socket. */
   readonly port: number;
   readonly dial: Dial;
   readonly signal: AbortSignal;
@@ -58,6 +59,7 @@ export class ServerConnection {
   /** PINGs since the server was last heard. */
   #questions = 0;
   #calledAt = performance.now();
+  readonly #onEnding = new Set<() => void>();
 
   constructor(grpc: GrpcConnection, { address, port, userAgent, silenceMs }: ServerConnectionOptions) {
     this.#grpc = grpc;
@@ -95,10 +97,23 @@ export class ServerConnection {
     this.#calledAt = performance.now();
     return this.#grpc.call({
       path: '/ProxyService/Proxy',
-      metadata: ['user-agent', this.#userAgent],
+      metadata: ['user-agent', this.#userAgent, drainHeader, '1'],
       holdsCredit: true,
       listener,
     });
+  }
+
+  /** Calls `listener` when it takes no new streams, while those that run go on; the result forgets it. */
+  onEnding(listener: () => void): () => void {
+    if (this.usable) this.#onEnding.add(listener);
+    // The answer to a dial that was asked for before.
+    else setImmediate(listener);
+    return () => void this.#onEnding.delete(listener);
+  }
+
+  ends(): void {
+    for (const listener of this.#onEnding) listener();
+    this.#onEnding.clear();
   }
 
   /** The server gave a sign of life. */
@@ -155,7 +170,10 @@ export async function openServerConnection(options: ServerConnectionOptions): Pr
   );
   if (socket.closed) throw grpc.failure ?? new Failure('unreachable', 'the server closed the connection');
   const connection = new ServerConnection(grpc, options);
-  told.drained = () => options.onDrain(connection);
+  told.drained = () => {
+    options.onDrain(connection);
+    if (!grpc.isClosed) connection.ends();
+  };
   socket.once('close', () => {
     if (grpc.wasTooImpatient) options.onTooImpatient();
     options.onClosed(connection);

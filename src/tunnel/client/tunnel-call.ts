@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Failure } from '../../base/failure.ts';
+import { wayEnds } from '../../net/dial.ts';
 import { abortFailure } from '../../net/node-errors.ts';
 import { grpcCode } from '../grpc-status.ts';
 import type { GrpcStatus } from '../grpc-status.ts';
@@ -54,6 +55,7 @@ class TunnelCall implements PacketStreamListener, TunnelSocketOwner {
   #settled = false;
   #silenceTimer: NodeJS.Timeout | undefined;
   #lastTimer: NodeJS.Timeout | undefined;
+  #forgetEnding: (() => void) | undefined;
 
   constructor(connection: ServerConnection, options: CallOptions) {
     this.#connection = connection;
@@ -102,6 +104,9 @@ class TunnelCall implements PacketStreamListener, TunnelSocketOwner {
         if (!this.#settled) this.#giveUp(this.#lost(packet.error));
         else if (packet.connectId === this.#socket?.connectId) this.#socket.closedByPeer(packet.error);
         return;
+      case 'DRAIN':
+        this.#socket?.emit(wayEnds);
+        return;
       case 'DIAL_CLS':
         if (!this.#settled) this.#giveUp({ ...this.#lost('the dial was closed'), reason: 'dialclosed' });
         return;
@@ -122,6 +127,7 @@ class TunnelCall implements PacketStreamListener, TunnelSocketOwner {
 
   closed(status: GrpcStatus): void {
     clearTimeout(this.#lastTimer);
+    this.#forgetEnding?.();
     if (!this.#settled) this.#settle(this.#outcomeOf(status));
     this.#socket?.streamEnded(status.isOk ? undefined : this.#lostFailure(status.message));
     // The server has said its last word; ours lets both forget the stream.
@@ -155,6 +161,7 @@ class TunnelCall implements PacketStreamListener, TunnelSocketOwner {
     // Until its owner listens an error must not end the process: the end may stand right behind the answer, too.
     socket.on('error', () => undefined);
     this.#socket = socket;
+    this.#forgetEnding = this.#connection.onEnding(() => socket.emit(wayEnds));
     this.#options.counted.become('ok');
     this.#settle({ type: 'open', socket });
   }

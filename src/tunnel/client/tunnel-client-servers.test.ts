@@ -162,7 +162,7 @@ describe('addresses of the server', () => {
     expect(lookups).toBe(1);
   });
 
-  test('where nobody listens', async () => {
+  test('where nobody listens (upstream: TestCreateGRPCTunnel_NoLeakOnFailure)', async () => {
     const failure = await failureOf(tunnelTo({ a: undefined, b: undefined })(cluster, never));
     expect(failure).toMatchObject({ kind: 'unreachable', sent: false });
     expect(failure.message).toBe(

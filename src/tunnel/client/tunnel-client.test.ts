@@ -15,7 +15,7 @@ import { createTunnelDial } from './tunnel-client.ts';
 const accept = { onDial: echo };
 
 describe('a dial', () => {
-  test('asks for the cluster by its name and port, and opens one connection to the server for all', async () => {
+  test('asks for the cluster by its name and port, and opens one connection to the server for all (upstream: TestDial, TestReusableTunnel_SingleDial)', async () => {
     const server = await startFrontendServer(accept);
     const dial = tunnelTo({ a: server });
     const sockets = await Promise.all([1, 2, 3].map(() => dial(cluster, never)));
@@ -43,15 +43,18 @@ describe('a dial', () => {
     ['dial tcp: lookup cluster1: no such host', 'unreachable'],
     ['dial tcp 10.0.0.1:443: i/o timeout', 'timeout'],
     ['timed out waiting for backend dial', 'timeout'],
-  ])('is told %j in the words of the agent, and nobody else is asked', async (error, kind) => {
-    const onDial = (call: { refuse: (text: string) => void }) => call.refuse(error);
-    const servers = [await startFrontendServer({ onDial }), await startFrontendServer({ onDial })] as const;
-    const failure = await failureOf(tunnelTo({ a: servers[0], b: servers[1] })(cluster, never));
-    expect(failure).toMatchObject({ kind, sent: false });
-    expect(failure.message).toBe(`the agent cannot reach cluster1:443: ${error}`);
-    expect(servers[0].calls.length + servers[1].calls.length).toBe(1);
-    await eventually(() => servers.every(({ openStreams }) => openStreams === 0));
-  });
+  ])(
+    'is told %j in the words of the agent, and nobody else is asked (upstream: TestDial_BackendError, TestReusableTunnel_BackendErrorIsNotStreamSetup)',
+    async (error, kind) => {
+      const onDial = (call: { refuse: (text: string) => void }) => call.refuse(error);
+      const servers = [await startFrontendServer({ onDial }), await startFrontendServer({ onDial })] as const;
+      const failure = await failureOf(tunnelTo({ a: servers[0], b: servers[1] })(cluster, never));
+      expect(failure).toMatchObject({ kind, sent: false });
+      expect(failure.message).toBe(`the agent cannot reach cluster1:443: ${error}`);
+      expect(servers[0].calls.length + servers[1].calls.length).toBe(1);
+      await eventually(() => servers.every(({ openStreams }) => openStreams === 0));
+    },
+  );
 
   test('shows nothing of an agent but text', async () => {
     const server = await startFrontendServer({
@@ -62,7 +65,7 @@ describe('a dial', () => {
     expect(message.length).toBeLessThan(600);
   });
 
-  test('that its caller gives up is told to the server, and leaves nothing', async () => {
+  test('that its caller gives up is told to the server, and leaves nothing (upstream: TestDial_RequestContextCancelled)', async () => {
     const server = await startFrontendServer();
     const dial = tunnelTo({ a: server });
     const controllers = Array.from({ length: 50 }, () => new AbortController());
@@ -91,7 +94,7 @@ describe('a dial', () => {
     expect(server.accepted).toBe(0);
   });
 
-  test('that is given up while the server is connected to', async () => {
+  test('that is given up while the server is connected to (upstream: TestReusableTunnel_RequestCtxHonoredDuringEstablishment)', async () => {
     const server = await startFrontendServer(accept);
     let letThrough = () => {};
     const held = new Promise<void>((resolve) => (letThrough = resolve));
@@ -201,7 +204,7 @@ describe('a connection to the server that breaks', () => {
     expect([server.accepted, server.calls.length]).toEqual([2, 2]);
   });
 
-  test('before each answer: once more is all', async () => {
+  test('before each answer: once more is all (upstream: TestReusableTunnel_InnerDialContextSendFailureCleansUp)', async () => {
     const server = await startFrontendServer({ onDial: (call) => call.connection.destroy() });
     const failure = await failureOf(tunnelTo({ a: server })(cluster, never));
     expect(failure).toMatchObject({ kind: 'unreachable', sent: false });
@@ -239,7 +242,7 @@ describe('a connection to the server that breaks', () => {
     expect(server.accepted).toBe(2);
   });
 
-  test('for PINGs that come too often: they come half as often from then on', async () => {
+  test('for PINGs that come too often: they come half as often from then on (upstream: 4 pings)', async () => {
     const server = await startFrontendServer(accept);
     const dial = tunnelTo({ a: server }, { limits: { keepaliveMs: 80 } });
     const first = await dial(cluster, never);
@@ -268,7 +271,7 @@ describe('a server that is none', () => {
     expect(failure.message).toBe('tunnel server a:8090: unknown method');
   });
 
-  test('closes the dial', async () => {
+  test('closes the dial (upstream: TestDial_Closed)', async () => {
     const server = await startFrontendServer({
       onDial: (call, { dialId }) => call.stream.send({ type: 'DIAL_CLS', dialId }),
     });
@@ -308,12 +311,12 @@ describe('a Unix socket', () => {
     await dial.close();
   });
 
-  test('that is not there', async () => {
+  test('that is not there (upstream: TestCreateSingleUseGrpcTunnel_NoLeakOnFailure, TestCreateSingleUseGrpcTunnelWithContext_NoLeakOnFailure)', async () => {
     const path = await unixPath();
     const dial = createTunnelDial({ mode: 'grpc', server: { type: 'unix', path }, log: silentLog });
     const failure = await failureOf(dial(cluster, never));
     expect(failure.message).toBe(
-      `tunnel server ${path} cannot be reached: dial unix ${path}: connect: no such file or directory`,
+      'tunnel server (Unix socket) cannot be reached: dial unix: connect: no such file or directory',
     );
   });
 });
@@ -336,7 +339,7 @@ describe('the end of the tunnel', () => {
     await eventually(() => server.connections.size === 0);
   });
 
-  test('at once cuts connections and dials', async () => {
+  test('at once cuts connections and dials (upstream: TestDialAfterTunnelCancelled)', async () => {
     const server = await startFrontendServer(accept);
     const dial = tunnelTo({ a: server });
     const socket = await dial(cluster, never);

@@ -119,7 +119,7 @@ class TunnelClient implements Closable {
   constructor(options: TunnelDialOptions) {
     const { server, tls, metrics = noTunnelClientMetrics } = options;
     this.#limits = { ...defaultLimits, ...options.limits };
-    this.#name = server.type === 'unix' ? server.path : hostPort(server);
+    this.#name = server.type === 'unix' ? unixName : hostPort(server);
     this.#metrics = metrics;
     this.#servers = createServers(options, this.#limits);
     this.#endRenewal = tls?.onChange(() => this.#servers.renew());
@@ -235,6 +235,9 @@ class TunnelClient implements Closable {
   }
 }
 
+/** In what callers are told: paths of this machine are nothing to them. */
+const unixName = '(Unix socket)';
+
 function createServers(options: TunnelDialOptions, limits: TunnelDialLimits): TunnelServers {
   const { server, tls, log, userAgent = 'cluster-gateway' } = options;
   const { connectTimeoutMs: timeoutMs } = limits;
@@ -268,6 +271,6 @@ function addressesOf(
   { server, log, resolve = resolveByDns }: TunnelDialOptions,
   { lookupPauseMs: minPauseMs }: TunnelDialLimits,
 ): ServerAddresses {
-  if (server.type === 'unix') return fixedAddress(server.path, false);
+  if (server.type === 'unix') return fixedAddress(unixName, false);
   return createServerAddresses({ ...server, resolve, minPauseMs, log });
 }

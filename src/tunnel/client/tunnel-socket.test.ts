@@ -61,7 +61,7 @@ const failureOn = async (socket: Duplex): Promise<Failure> => {
 };
 
 describe('bytes', () => {
-  test('go both ways', async () => {
+  test('go both ways (upstream: TestData)', async () => {
     const { socket, call } = await open();
     socket.write('hello');
     await eventually(() => call.receivedBytes === 5);
@@ -71,7 +71,7 @@ describe('bytes', () => {
     socket.destroy();
   });
 
-  test('right behind the answer are not lost', async () => {
+  test('right behind the answer are not lost (upstream: TestDialRace)', async () => {
     const { socket } = await open({
       onDial: (call, { dialId }) => {
         // One write: the answer, bytes, and the end.
@@ -206,7 +206,7 @@ describe('back-pressure', () => {
 });
 
 describe('the end', () => {
-  test('by the writer stands behind what was written, and waits for the answer', async () => {
+  test('by the writer stands behind what was written, and waits for the answer (upstream: TestClose)', async () => {
     const { socket, call, server } = await open();
     socket.write('last');
     socket.end(' words');
@@ -222,7 +222,7 @@ describe('the end', () => {
     expect(call.types).toEqual(['DIAL_REQ', 'CLOSE_REQ']);
   });
 
-  test('that nobody confirms is one all the same, in time', async () => {
+  test('that nobody confirms is one all the same, in time (upstream: TestCloseTimeout)', async () => {
     const { socket, call, server } = await open();
     socket.resume();
     const began = performance.now();
@@ -257,7 +257,7 @@ describe('the end', () => {
     expect(call.receivedBytes).toBe(0);
   });
 
-  test('may be told twice', async () => {
+  test('may be told twice (upstream: duplicate CLOSE_RSP)', async () => {
     const { socket, call } = await open();
     socket.on('error', () => expect.fail('no error'));
     call.close();

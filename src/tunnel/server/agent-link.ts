@@ -152,6 +152,7 @@ export class AgentLink implements SharedStreamOwner {
         if (this.isDraining) return;
         this.isDraining = true;
         this.#options.onDrain(this);
+        this.#shared.wayEnds();
         return;
       case 'DIAL_CLS':
         this.#settle(packet.dialId)?.dialer.failed(agentLost());

@@ -1,4 +1,5 @@
 import type { Log } from '../../base/log.ts';
+import type { Budget } from '../budget.ts';
 import type { AcceptedConnection, ListenAddress, ServerTls } from '../stream-listener.ts';
 import type { AgentTable } from './agent-table.ts';
 import { createConnectFrontends } from './connect-frontend.ts';
@@ -18,6 +19,7 @@ export interface FrontendPort {
 
 export interface FrontendsOptions {
   readonly agents: AgentTable;
+  readonly budget: Budget;
   readonly metrics: TunnelServerMetrics;
   readonly keepaliveMs: number;
   readonly keepaliveTimeoutMs: number;
@@ -33,7 +35,7 @@ export class Frontends {
   readonly #grpc: GrpcPort;
 
   constructor(options: FrontendsOptions) {
-    const { agents, metrics } = options;
+    const { agents, budget, metrics } = options;
     const onClosed = (frontend: GrpcFrontend) => void this.#streams.delete(frontend);
     this.#log = options.log;
     this.#tunnels = createConnectFrontends(options);
@@ -42,9 +44,11 @@ export class Frontends {
       maxConcurrentStreams: 100_000,
       // How much of one connection waits here when its agent does not take it.
       streamWindowBytes: 512 * 1024,
+      // The budget bounds them: a limit of the connection would stop all streams of a gateway for a few that are stuck.
+      maxUnreadBytes: Infinity,
       methods: {
         '/ProxyService/Proxy': (call) =>
-          void this.#streams.add(new GrpcFrontend(call, { agents, metrics, onClosed })),
+          void this.#streams.add(new GrpcFrontend(call, { agents, budget, metrics, onClosed })),
       },
     });
   }

@@ -1,4 +1,7 @@
+import { firstHeader } from '../../base/header-lines.ts';
+import type { Budget, Charged } from '../budget.ts';
 import type { Lane, LaneSink } from '../lane.ts';
+import { drainHeader } from '../packet.ts';
 import type { Packet } from '../packet.ts';
 import type { ControlPacket } from '../packet-reader.ts';
 import { PacketStream } from '../packet-stream.ts';
@@ -12,6 +15,7 @@ import type { TunnelServerMetrics } from './server-metrics.ts';
 
 export interface GrpcFrontendOptions {
   readonly agents: AgentTable;
+  readonly budget: Budget;
   readonly metrics: TunnelServerMetrics;
   /** Told once, at the end of the stream. */
   readonly onClosed: (frontend: GrpcFrontend) => void;
@@ -33,20 +37,32 @@ type State =
  * A frontend's stream (`ProxyService/Proxy`): one dial and the connection that comes of it. It can name no connection
  * but its own, whatever numbers it sends.
  */
-export class GrpcFrontend implements PacketStreamListener {
+export class GrpcFrontend implements PacketStreamListener, Charged {
   readonly #options: GrpcFrontendOptions;
   readonly #stream: PacketStream;
+  readonly #heedsDrain: boolean;
   #state: State = { type: 'idle' };
   /** Bytes that the frontend sent and that its agent's stream had no room for. */
   #heldCredit = 0;
 
-  constructor({ stream, countReset }: GrpcCall, options: GrpcFrontendOptions) {
+  constructor({ lines, stream, countReset }: GrpcCall, options: GrpcFrontendOptions) {
     this.#options = options;
     const { metrics } = options;
+    this.#heedsDrain = firstHeader(lines, drainHeader) !== undefined;
     this.#stream = new PacketStream(stream, {
       ...{ isServer: true, holdsCredit: true, listener: this, onReset: countReset },
       onPacket: (type, direction) => metrics.packet(direction === 'in' ? 'from_client' : 'to_client', type),
     });
+  }
+
+  /** What waits for its agent, in bytes. */
+  get heldBytes(): number {
+    return this.#heldCredit;
+  }
+
+  /** Too many bytes wait in the server, and most of them here: the destination does not read. */
+  overBudget(): void {
+    if (this.#state.type === 'open') this.#state.lane.overBudget();
   }
 
   /** Ends it: the server stops. */
@@ -80,7 +96,7 @@ export class GrpcFrontend implements PacketStreamListener {
     const state = this.#state;
     if (state.type === 'open' && state.connectId === connectId) {
       if (state.lane.send(piece)) this.#stream.consumed(piece.length);
-      else this.#heldCredit += piece.length;
+      else this.#hold(piece.length);
       return;
     }
     this.#stream.consumed(piece.length);
@@ -109,6 +125,9 @@ export class GrpcFrontend implements PacketStreamListener {
     ended: (error) => this.#answerEnd(error),
     cut: (reason) => this.#answerEnd(reason),
     drained: () => this.#giveCredit(),
+    wayEnds: () => {
+      if (this.#heedsDrain) this.#stream.send({ type: 'DRAIN' });
+    },
   };
 
   #dial({ protocol, address, dialId }: Extract<Packet, { type: 'DIAL_REQ' }>): void {
@@ -202,9 +221,15 @@ export class GrpcFrontend implements PacketStreamListener {
     state.lane.close({ type: 'CLOSE_REQ', connectId: state.connectId });
   }
 
+  #hold(bytes: number): void {
+    this.#heldCredit += bytes;
+    this.#options.budget.charge(this, bytes);
+  }
+
   #giveCredit(): void {
     const bytes = this.#heldCredit;
     this.#heldCredit = 0;
+    this.#options.budget.release(this, bytes);
     if (bytes > 0) this.#stream.consumed(bytes);
   }
 }

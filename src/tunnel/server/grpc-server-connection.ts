@@ -10,6 +10,8 @@ export interface GrpcServerConnectionOptions {
   /** Bytes that the client may send ahead on one stream. */
   readonly streamWindowBytes: number;
   readonly maxConcurrentStreams: number;
+  /** Bytes of all its streams that nobody has taken: beyond it the client gets no credit, on any stream. */
+  readonly maxUnreadBytes: number;
   /** A PING goes this often to see whether the client is there; 0: never. */
   readonly keepaliveMs: number;
   readonly keepaliveTimeoutMs: number;
@@ -58,7 +60,7 @@ export class GrpcServerConnection {
         maxHeaderBytes: 64 * 1024,
         streamWindowBytes: options.streamWindowBytes,
         connectionWindowBytes: Math.max(8 * mebibyte, options.streamWindowBytes),
-        maxUnreadBytes: 64 * mebibyte,
+        maxUnreadBytes: options.maxUnreadBytes,
       },
       {
         onSettings: () => undefined,

@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream';
 import { Failure } from '../../base/failure.ts';
+import { wayEnds } from '../../net/dial.ts';
 import type { Dial } from '../../net/dial.ts';
 import { abortFailure, hostPort } from '../../net/node-errors.ts';
 import type { Lane, LaneSink } from '../lane.ts';
@@ -78,6 +79,7 @@ class LaneSocket extends Duplex {
         this.#onWritten = undefined;
         written?.();
       },
+      wayEnds: () => this.emit(wayEnds),
     });
   }
 

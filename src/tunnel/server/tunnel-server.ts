@@ -68,13 +68,14 @@ export async function createTunnelServer(options: TunnelServerOptions): Promise<
   const { metrics, log } = options;
   const calls = new AgentCalls({ ...options, agents, budget });
   const frontends = new Frontends({
-    ...{ agents, metrics, log, keepaliveMs: options.frontendKeepaliveMs, keepaliveTimeoutMs },
+    ...{ agents, budget, metrics, log, keepaliveMs: options.frontendKeepaliveMs, keepaliveTimeoutMs },
     headersTimeoutMs: handshakeTimeoutMs,
   });
   const agentPort = new GrpcPort({
     ...{ keepaliveMs: options.keepaliveMs, keepaliveTimeoutMs, maxConcurrentStreams: 100 },
     // One stream carries all connections of an agent, also over long ways; each has a limit of its own behind it.
     streamWindowBytes: 8 * 1024 * 1024,
+    maxUnreadBytes: 64 * 1024 * 1024,
     methods: { '/AgentService/Connect': (call) => calls.take(call) },
   });
   metrics.watch({
