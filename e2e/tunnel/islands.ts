@@ -1,13 +1,10 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-
 import { ensureBinaries } from '../kube/binaries.ts';
 import { type OwnedCluster, prepareCluster } from '../worlds/control-plane.ts';
 import { startEtcd } from '../worlds/etcd.ts';
 import { type KubeNode, nodeName, startNode } from '../worlds/node.ts';
-import type { ProcessGroup } from '../worlds/process.ts';
 import { until } from '../worlds/wait.ts';
 import { startAgent } from './agent.ts';
+import { createHostsFile } from './hosts-file.ts';
 import { joinNamespaces, type NetworkNamespace, openNamespace } from './namespace.ts';
 import type { Maker, Party } from './party.ts';
 import { type Mode, startServer, type TunnelServer } from './server.ts';
@@ -52,7 +49,7 @@ export interface IslandOptions {
 }
 
 /** Addresses for documentation (RFC 5737): they exist in the two networks only. */
-const serverAddress = '198.51.100.1';
+export const serverAddress = '198.51.100.1';
 const agentAddress = '198.51.100.2';
 /** Its networks are its own, so are all ports. */
 const ports = {
@@ -157,13 +154,13 @@ async function startCluster({
 }
 
 /** A controller would make it; without it no pod is admitted. */
-async function makeDefaultAccount({ api }: OwnedCluster): Promise<void> {
+export async function makeDefaultAccount({ api }: Pick<OwnedCluster, 'api'>): Promise<void> {
   const path = '/api/v1/namespaces/default/serviceaccounts';
   const made = async (): Promise<true | undefined> => {
     const { status } = await api.call(path, { method: 'POST', body: { metadata: { name: 'default' } } });
     return status === 201 || status === 409 ? true : undefined;
   };
-  await until('the namespace default of the island', made, { timeoutMs: 20_000 });
+  await until('the namespace default', made, { timeoutMs: 20_000 });
 }
 
 interface TunnelParts {
@@ -193,9 +190,12 @@ async function startTunnel({
     },
     flags: options.serverFlags ?? [],
   });
+  // As in a cluster, where a Service has the name: it leads to the API server.
+  const { processes } = await createHostsFile({
+    ...{ directory: site.directory, processes: inside.processes, names: { [name]: ['127.0.0.1'] } },
+  });
   const agent = await startAgent({
-    maker: options.agent ?? 'ours',
-    site: { ...site, processes: await knowingHost(inside.processes, site.directory, name) },
+    ...{ maker: options.agent ?? 'ours', site: { ...site, processes } },
     server: { host: serverAddress, agentPort: ports.agents },
     identifiers: `host=${name}`,
     place: {
@@ -205,20 +205,4 @@ async function startTunnel({
     flags: options.agentFlags ?? [],
   });
   return { server, agent };
-}
-
-/** As in a cluster, where a Service has the name: it leads to the API server. Nobody else on the machine sees that. */
-async function knowingHost(processes: ProcessGroup, directory: string, host: string): Promise<ProcessGroup> {
-  const hosts = join(directory, 'hosts');
-  await writeFile(hosts, `127.0.0.1 localhost ${host}\n`);
-  const script = 'mount --bind "$0" /etc/hosts && exec "$@"';
-  return {
-    start: (process) =>
-      processes.start({
-        ...process,
-        command: 'unshare',
-        args: ['--mount', '--', 'sh', '-c', script, hosts, process.command, ...process.args],
-      }),
-    endAll: () => processes.endAll(),
-  };
 }

@@ -5,7 +5,6 @@ import type { Log } from '../base/log.ts';
 import { Redacted } from '../base/redacted.ts';
 import { Scope } from '../base/scope.ts';
 import { createClientTls } from '../net/tls.ts';
-import type { ClientTls } from '../net/tls.ts';
 import { createReloadingFile } from '../pki/reloading-file.ts';
 import { createReloadingKeyPair } from '../pki/reloading-key-pair.ts';
 import { createAgentMetrics } from '../tunnel/agent/agent-metrics.ts';
@@ -13,6 +12,7 @@ import { createAgent } from '../tunnel/agent/agent.ts';
 import type { AgentLimits } from '../tunnel/agent/agent.ts';
 import { createDestinationAllowList } from '../tunnel/agent/destination-allow-list.ts';
 import type { LookupAll } from '../tunnel/agent/server-addresses.ts';
+import type { AgentIdentity } from '../tunnel/agent/server-connection.ts';
 import { startAdminServer, startHealthServer } from '../tunnel/health-server.ts';
 import type { AgentProcessOptions } from './agent-options.ts';
 import type { Stoppable } from './run-until-signal.ts';
@@ -54,7 +54,7 @@ async function compose(options: AgentProcessOptions, parts: AgentParts, scope: S
     identity: {
       agentId: options.agentId,
       identifiers: options.identifiers,
-      tls: await createTlsSource(options, log, scope),
+      ...(await createTlsSource(options, log, scope)),
       alpnProtocols: options.alpnProtocols,
       readToken: tokenFile === undefined ? undefined : () => readToken(tokenFile),
     },
@@ -100,7 +100,7 @@ async function createTlsSource(
   { caFile, certificateFile, keyFile }: AgentProcessOptions,
   log: Log,
   scope: Scope,
-): Promise<() => ClientTls> {
+): Promise<Pick<AgentIdentity, 'tls' | 'certificatePem'>> {
   const onError = (error: Error) =>
     log.error({ err: error }, 'a certificate cannot be read; the last one is kept');
   const check = (ca: string) => void createClientTls({ ca });
@@ -118,7 +118,7 @@ async function createTlsSource(
   };
   const ends = [ca?.onChange(renew), pair?.onChange(renew)];
   scope.onEnd(() => ends.forEach((end) => end?.()));
-  return () => current;
+  return { tls: () => current, certificatePem: () => pair?.current().certificatePem };
 }
 
 /** Rejects with a `Failure` that names the file. */

@@ -103,9 +103,12 @@ export function tlsFailure(error: unknown): Failure {
   return new Failure(kind, `tls: handshake failure: ${text}`, { cause: error });
 }
 
-/** `ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED` → `certificate required`: alerts that the peer sent. */
+/**
+ * `ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED` → `certificate required`: alerts that the peer sent. OpenSSL 3.2 has given those
+ * that are as old as SSL another name, `SSL/TLS`.
+ */
 function alertText(code: string): string | undefined {
-  const alert = /^ERR_SSL_(?:SSLV3|TLSV1|TLSV13)_ALERT_(.+)$/.exec(code)?.[1];
+  const alert = /^ERR_SSL_(?:SSLV3|TLSV1|TLSV13|SSL\/TLS)_ALERT_(.+)$/.exec(code)?.[1];
   if (alert === undefined) return undefined;
   const text = alert.toLowerCase().replaceAll('_', ' ');
   return text === 'unknown ca' ? 'unknown certificate authority' : text;

@@ -21,6 +21,7 @@ import { pauseHeader } from '../shared-stream.ts';
 import type { AgentMetrics } from './agent-metrics.ts';
 import { Destinations } from './destinations.ts';
 import type { DestinationsOptions } from './destinations.ts';
+import { withOwnDates } from './own-certificate.ts';
 import type { ServerAddress } from './server-addresses.ts';
 
 /** What all connections of an agent have in common. */
@@ -30,6 +31,8 @@ export interface AgentIdentity {
   readonly identifiers: string;
   /** The newest; a connection keeps what it began with. */
   readonly tls: () => ClientTls;
+  /** Our certificate in it, PEM; undefined: there is none. */
+  readonly certificatePem?: () => string | undefined;
   /** Offered before `h2`, for whoever tells connections apart by it. */
   readonly alpnProtocols: readonly string[];
   /** Sent as a bearer token, read at each connect. Rejects with a `Failure`. */
@@ -74,14 +77,29 @@ export async function connectServer(
   options: ServerConnectionOptions,
   signal: AbortSignal,
 ): Promise<ServerConnection> {
-  const { identity, address } = options;
+  const { identity, address, dial } = options;
   const metadata = await metadataOf(identity);
-  const socket = await openSocket(options, signal);
+  const stream = await dial({ host: address.ip, port: address.port }, signal);
+  try {
+    return await begin(stream, { options, metadata, signal });
+  } catch (error) {
+    throw withOwnDates(error, identity.certificatePem?.(), new Date());
+  }
+}
+
+interface Beginning {
+  readonly options: ServerConnectionOptions;
+  readonly metadata: HeaderLines;
+  readonly signal: AbortSignal;
+}
+
+async function begin(stream: Duplex, { options, metadata, signal }: Beginning): Promise<ServerConnection> {
+  const socket = await shakeHands(stream, options, signal);
   const holder: { connection: ServerConnection | undefined } = { connection: undefined };
   const grpc = await openGrpcConnection(
     socket,
     {
-      authority: hostPort(address),
+      authority: hostPort(options.address),
       scheme: 'https',
       // All connections share it, and what comes is taken at once: this is bandwidth x delay, and keeps nothing.
       streamWindowBytes: 8 * mebibyte,
@@ -113,9 +131,11 @@ async function metadataOf({ agentId, identifiers, readToken }: AgentIdentity): P
   return [...lines, 'authorization', `Bearer ${token}`];
 }
 
-async function openSocket(options: ServerConnectionOptions, signal: AbortSignal): Promise<Duplex> {
-  const { identity, address } = options;
-  const stream = await options.dial({ host: address.ip, port: address.port }, signal);
+async function shakeHands(
+  stream: Duplex,
+  { identity, address }: ServerConnectionOptions,
+  signal: AbortSignal,
+): Promise<Duplex> {
   const protocols = [...identity.alpnProtocols, 'h2'];
   const socket = await connectTls(stream, {
     tls: identity.tls(),
