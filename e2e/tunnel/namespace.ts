@@ -15,11 +15,16 @@ export interface NetworkNamespace {
   readonly processes: ProcessGroup;
   /** The pid of the process that holds it open. */
   readonly pid: number;
+  /** Words in front of a command that is to run in it. */
+  readonly enter: readonly string[];
   /** Runs a command in it to its end and gives what it printed. */
   run(command: string, ...args: readonly string[]): Promise<string>;
-  /** Makes Unix sockets that lead to ports of its loopback; gives their paths. */
-  relay(...ports: readonly number[]): Promise<(port: number) => string>;
+  /** Makes Unix sockets that lead to ports of its loopback, or to `address:port`; gives their paths. */
+  relay(...targets: readonly Target[]): Promise<(target: Target) => string>;
 }
+
+/** A port of the loopback, or `address:port`. */
+export type Target = number | string;
 
 export interface NamespaceOptions {
   readonly name: string;
@@ -58,16 +63,20 @@ export async function openNamespace(options: NamespaceOptions): Promise<NetworkN
   return {
     processes: inside,
     pid: holder.pid,
+    enter: ['nsenter', ...enter],
     async run(command, ...args) {
       const { stdout } = await run('nsenter', [...enter, command, ...args], { timeout: 10_000 });
       return stdout;
     },
-    async relay(...ports) {
-      const path = (port: number): string => join(directory, `${name}-${port}.sock`);
+    async relay(...targets) {
+      const path = (target: Target): string => join(directory, `${name}-${target}.sock`);
       await inside.start({
         name: `the relay of ${name}`,
         command: process.execPath,
-        args: [join(import.meta.dirname, 'socket-relay.ts'), ...ports.map((port) => `${path(port)}=${port}`)],
+        args: [
+          join(import.meta.dirname, 'socket-relay.ts'),
+          ...targets.map((target) => `${path(target)}=${target}`),
+        ],
         log: join(directory, `${name}-relay.log`),
         cwd: directory,
       });

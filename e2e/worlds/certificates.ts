@@ -25,6 +25,9 @@ export interface CertificatesOptions {
   readonly frontProxy: boolean;
   /** Node name, if there is a node. */
   readonly node?: string;
+  /** Addresses of the API server and of the node, beside loopback. */
+  readonly address?: string;
+  readonly nodeAddress?: string;
 }
 
 /** Makes a cluster's own CA, everything that it signs, and the service-account key. */
@@ -37,7 +40,7 @@ export async function issueClusterCertificates(options: CertificatesOptions): Pr
       commonName: 'kube-apiserver',
       usages: ['serverAuth'],
       dnsNames: ['localhost', 'kubernetes', 'kubernetes.default.svc'],
-      ipAddresses: ['127.0.0.1'],
+      ipAddresses: withLoopback(options.address),
     },
     { issuer: ca },
   );
@@ -50,7 +53,7 @@ export async function issueClusterCertificates(options: CertificatesOptions): Pr
     write(folder, 'sa.key', saKey),
     server.then((issued) => writePair(folder, 'apiserver', issued)),
     options.frontProxy ? issueFrontProxy(folder) : undefined,
-    options.node === undefined ? undefined : issueKubelet(folder, ca, options.node),
+    issueKubelet(ca, options),
   ]);
   return { ca, admin: await admin, file: (name) => join(folder, name) };
 }
@@ -75,15 +78,23 @@ async function issueFrontProxy(folder: string): Promise<void> {
   await writePair(folder, 'front-proxy-client', client);
 }
 
-async function issueKubelet(folder: string, ca: IssuedCertificate, node: string): Promise<void> {
+async function issueKubelet(
+  ca: IssuedCertificate,
+  { folder, node, nodeAddress }: CertificatesOptions,
+): Promise<void> {
+  if (node === undefined) return;
   const [client, server] = await Promise.all([
     issueClient(ca, 'kube-apiserver-kubelet-client', ['system:masters']),
     issueCertificate(
-      { commonName: node, usages: ['serverAuth'], dnsNames: [node], ipAddresses: ['127.0.0.1'] },
+      { commonName: node, usages: ['serverAuth'], dnsNames: [node], ipAddresses: withLoopback(nodeAddress) },
       { issuer: ca },
     ),
   ]);
   await Promise.all([writePair(folder, 'kubelet-client', client), writePair(folder, 'kubelet', server)]);
+}
+
+function withLoopback(address: string | undefined): string[] {
+  return ['127.0.0.1', ...(address === undefined ? [] : [address])];
 }
 
 async function writePair(folder: string, name: string, issued: IssuedCertificate): Promise<void> {

@@ -18,7 +18,7 @@ export interface KubeUser {
 /** One real control plane. */
 export interface KubeCluster {
   readonly name: string;
-  /** https://127.0.0.1:port */
+  /** https://127.0.0.1:port, or the address that it was given */
   readonly url: string;
   readonly port: number;
   /** Path of the kubeconfig of an administrator. */
@@ -63,19 +63,20 @@ export interface ClusterOptions {
   readonly node?: string;
   /** Path of a Unix socket by which we reach it, where it runs in a network of its own. */
   readonly socketPath?: string;
+  /** Its address in that network, at which it listens beside loopback. */
+  readonly address?: string;
+  /** Address of the node. Default: loopback. */
+  readonly nodeAddress?: string;
+  /** Path of the EgressSelectorConfiguration: by what it reaches nodes, pods and Services. Default: directly. */
+  readonly egressSelector?: string;
 }
 
 /** Makes the keys, kubeconfig and audit policy of a cluster. `start` then starts the API server, `ready` waits for it. */
 export async function prepareCluster(options: ClusterOptions): Promise<OwnedCluster> {
   const { name, port } = options;
   const folder = join(options.directory, name);
-  const certificates = await issueClusterCertificates({
-    folder,
-    name,
-    frontProxy: options.aggregates,
-    ...(options.node === undefined ? {} : { node: options.node }),
-  });
-  const url = `https://127.0.0.1:${port}`;
+  const certificates = await issueClusterCertificates({ ...options, folder, frontProxy: options.aggregates });
+  const url = `https://${options.address ?? '127.0.0.1'}:${port}`;
   const caPem = certificates.ca.certificatePem;
   const admin = {
     certificatePem: certificates.admin.certificatePem,
@@ -184,8 +185,8 @@ function apiServerArguments(options: ClusterOptions, certificates: ClusterCertif
   return [
     `--etcd-servers=${options.etcdUrl}`,
     `--etcd-prefix=/${options.name}`,
-    '--bind-address=127.0.0.1',
-    '--advertise-address=127.0.0.1',
+    `--bind-address=${options.address === undefined ? '127.0.0.1' : '0.0.0.0'}`,
+    `--advertise-address=${options.address ?? '127.0.0.1'}`,
     // A loopback address may be advertised only when nobody publishes it as an endpoint.
     '--endpoint-reconciler-type=none',
     `--secure-port=${options.port}`,
@@ -198,6 +199,9 @@ function apiServerArguments(options: ClusterOptions, certificates: ClusterCertif
     `--authorization-mode=${options.node === undefined ? 'RBAC' : 'Node,RBAC'}`,
     `--audit-policy-file=${join(folder, 'audit-policy.json')}`,
     `--audit-log-path=${join(folder, 'audit.log')}`,
+    ...(options.egressSelector === undefined
+      ? []
+      : [`--egress-selector-config-file=${options.egressSelector}`]),
     ...(options.aggregates ? aggregationArguments(certificates) : []),
     ...(options.node === undefined ? [] : kubeletArguments(certificates)),
   ];

@@ -17,6 +17,8 @@ export interface NodeFacts {
   readonly logs: string;
   readonly binaries: Binaries<'node'>;
   readonly cluster: OwnedCluster;
+  /** Where the kubelet listens. Default: on loopback. */
+  readonly address?: string;
   /** Port of the kubelet. */
   readonly port: number;
   /** Number that keeps its pods' addresses apart from other worlds', 1 to 200. */
@@ -122,12 +124,12 @@ function cniConfig(slot: number): unknown {
   return { cniVersion: '1.0.0', name: 'e2e', plugins: [{ type: 'ptp', ipMasq: false, ipam }] };
 }
 
-function kubeletConfig({ cluster, port, cgroup }: NodeFacts): unknown {
+function kubeletConfig({ cluster, address, port, cgroup }: NodeFacts): unknown {
   const { file } = cluster.certificates;
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
-    address: '127.0.0.1',
+    address: address ?? '127.0.0.1',
     port,
     healthzPort: 0,
     authentication: {

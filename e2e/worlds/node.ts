@@ -28,6 +28,8 @@ export interface NodeOptions {
   readonly record: WorldRecord;
   readonly binaries: Binaries<'node'>;
   readonly cluster: OwnedCluster;
+  /** Address of the node, which its network must have. Default: loopback. */
+  readonly address?: string;
   /** Port of the kubelet. */
   readonly port: number;
   readonly processes: ProcessGroup;
@@ -58,7 +60,7 @@ export async function startNode(options: NodeOptions): Promise<KubeNode> {
   });
   await cluster.ready();
   await writeFile(go, '');
-  await registerNode(cluster.api, node);
+  await registerNode(options, node);
   await runBox(cluster.api, node);
   return {
     name: nodeName,
@@ -70,13 +72,13 @@ export async function startNode(options: NodeOptions): Promise<KubeNode> {
  * The kubelet refuses a loopback address of its own (`--node-ip`), so with `--cloud-provider external` it has none, and
  * keeps what is set from outside.
  */
-async function registerNode(api: ApiClient, node: WorldProcess): Promise<void> {
+async function registerNode({ cluster, address }: NodeOptions, node: WorldProcess): Promise<void> {
   const addresses = [
-    { type: 'InternalIP', address: '127.0.0.1' },
+    { type: 'InternalIP', address: address ?? '127.0.0.1' },
     { type: 'Hostname', address: nodeName },
   ];
   const patched = async (): Promise<true | undefined> => {
-    const answer = await api.call(`/api/v1/nodes/${nodeName}/status`, {
+    const answer = await cluster.api.call(`/api/v1/nodes/${nodeName}/status`, {
       method: 'PATCH',
       contentType: 'application/merge-patch+json',
       body: { status: { addresses } },
