@@ -104,7 +104,8 @@ export function sumOf(text: string, metric: string): number {
 export function healthAt(port: number, socketPath?: string): PartyOptions['health'] {
   return (path) =>
     new Promise((resolve, reject) => {
-      const options = { timeout: 5000, ...(socketPath === undefined ? {} : { socketPath }) };
+      // A connection for each: one that was kept may be closed by the other side in the moment in which it is used again.
+      const options = { timeout: 5000, agent: false, ...(socketPath === undefined ? {} : { socketPath }) };
       const sent = get(`http://127.0.0.1:${port}${path}`, options, (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));

@@ -22,7 +22,7 @@ describe('what an agent says it can be reached by', () => {
     expect(parseIdentifiers(text)).toEqual({ ...none, ...identifiers });
   });
 
-  test('is read as it was written', () => {
+  test('is read as it was written (upstream: TestGenAgentIdentifiers)', () => {
     const all: AgentIdentifiers = {
       host: ['cluster1', 'cluster1.ns', 'a&b=c d'],
       ipv4: ['10.0.0.1'],

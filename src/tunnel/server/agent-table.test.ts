@@ -27,7 +27,7 @@ describe('the host of an address', () => {
 });
 
 describe('the table of agents', () => {
-  test('finds by host, IPv4 and IPv6, to the letter', () => {
+  test('finds by host, IPv4 and IPv6, to the letter (upstream: TestDestHostBackendManager_AddRemoveBackends, TestAddRemoveBackends_DestHostStrategy)', () => {
     const agent = link('host=cluster1&ipv4=10.0.0.1&ipv6=fd00::1&cidr=10.1.0.0/16');
     const table = tableOf(['destHost'], agent);
     for (const address of ['cluster1:443', '10.0.0.1:1', '[fd00::1]:443'])
@@ -39,7 +39,7 @@ describe('the table of agents', () => {
     expect(table.size).toBe(0);
   });
 
-  test('asks its strategies in their order', () => {
+  test('asks its strategies in their order (upstream: TestAddRemoveBackends_DestHostWithDefault)', () => {
     const [host, route, other] = [link('host=a'), link('default-route=true'), link('')];
     expect(tableOf(['destHost', 'defaultRoute'], other, route, host).pick('a:1')).toBe(host);
     expect(tableOf(['destHost', 'defaultRoute'], other, route, host).pick('b:1')).toBe(route);
@@ -47,7 +47,7 @@ describe('the table of agents', () => {
     expect(tableOf(['destHost', 'default'], other).pick('b:1')).toBe(other);
   });
 
-  test('takes the one with less to do of the same identifier', () => {
+  test('takes the one with less to do of the same identifier (upstream: TestDestHostBackendManager_WithDuplicateIdents, TestAddRemoveBackends_DestHostWithDuplicateIdents)', () => {
     const [busy, idle] = [link('host=a', { load: 5 }), link('host=a', { load: 4 })];
     const table = tableOf(['destHost'], busy, idle);
     for (let i = 0; i < 20; i += 1) expect(table.pick('a:1')).toBe(idle);
@@ -60,7 +60,7 @@ describe('the table of agents', () => {
     expect(found.size).toBe(20);
   });
 
-  test('avoids those that drain as long as there is another, however many there are', () => {
+  test('avoids those that drain as long as there is another, however many there are (upstream: TestDestHostBackendManager_Backend_DrainingFallback)', () => {
     const links = Array.from({ length: 20 }, (_, at) => link('host=a', { isDraining: at !== 13 }));
     const table = tableOf(['destHost'], ...links);
     for (let i = 0; i < 100; i += 1) expect(table.pick('a:1')).toBe(links[13]);
@@ -68,7 +68,7 @@ describe('the table of agents', () => {
     expect(table.pick('a:1')?.isDraining).toBe(true);
   });
 
-  test('counts what each strategy can find', () => {
+  test('counts what each strategy can find (upstream: TestTotalReadyBackendsMetric)', () => {
     const table = tableOf(
       ['destHost', 'defaultRoute', 'default'],
       link('host=a&host=b'),

@@ -4,7 +4,7 @@ import { fakeAgent, fakeFrontend, grpcTo, openThrough, startServer } from '../te
 const noMore = () => new Promise((resolve) => setTimeout(resolve, 50));
 
 describe('a connection', () => {
-  test('belongs to the stream that dialled it: foreign numbers reach nobody', async () => {
+  test('belongs to the stream that dialled it: foreign numbers reach nobody (upstream: TestServerProxyConnectionMismatch, foreign connID)', async () => {
     const { frontend, agents } = await startServer();
     const agent = await fakeAgent(agents);
     const connection = await grpcTo(frontend);
@@ -27,7 +27,7 @@ describe('a connection', () => {
     expect(victim.status).toBeUndefined();
   });
 
-  test('belongs to the stream of its agent: two agents of one name may use the same numbers', async () => {
+  test('belongs to the stream of its agent: two agents of one name may use the same numbers (upstream: TestRemoveEstablishedForBackendConnPreservesOtherBackends, same agentID and connID)', async () => {
     const { frontend, agents } = await startServer({ strategies: ['destHost'] });
     const [one, other] = [
       await fakeAgent(agents, { id: 'same', identifiers: 'host=one' }),
@@ -47,7 +47,7 @@ describe('a connection', () => {
     expect((await b.next('DATA')).data.toString()).toBe('still');
   });
 
-  test('that the agent closes has all its bytes before its end', async () => {
+  test('that the agent closes has all its bytes before its end (upstream: data then close)', async () => {
     const { frontend, agents } = await startServer();
     const agent = await fakeAgent(agents);
     const client = fakeFrontend(await grpcTo(frontend, 64 * 1024));
@@ -65,7 +65,7 @@ describe('a connection', () => {
   });
 
   test.each([true, false])(
-    'whose frontend reads nothing holds up no other (agent understands PAUSE: %s)',
+    'whose frontend reads nothing holds up no other (agent understands PAUSE: %s) (upstream: slow reader isolation)',
     async (canPause) => {
       const { frontend, agents, metric } = await startServer();
       const agent = await fakeAgent(agents, { canPause });
@@ -98,7 +98,7 @@ describe('a connection', () => {
     },
   );
 
-  test('of an agent that pauses it sends no more than its window, and others go on', async () => {
+  test('of an agent that pauses it sends no more than its window, and others go on (upstream: TestServerProxyRecvChanFull, slow destination isolation)', async () => {
     const { frontend, agents } = await startServer();
     const agent = await fakeAgent(agents, { canPause: true });
     const connection = await grpcTo(frontend);
@@ -123,7 +123,7 @@ describe('a connection', () => {
     await agent.until(() => agent.bytesOf(1).length === sent);
   });
 
-  test('takes packets of 5 MiB, which the agent gets in smaller ones', async () => {
+  test('takes packets of 5 MiB, which the agent gets in smaller ones (upstream: 5 MiB DATA)', async () => {
     const { frontend, agents } = await startServer();
     const agent = await fakeAgent(agents);
     const client = fakeFrontend(await grpcTo(frontend));
@@ -135,7 +135,7 @@ describe('a connection', () => {
     expect(Math.max(...sizes)).toBeLessThanOrEqual(64 * 1024);
   });
 
-  test('that was never open is said to be closed', async () => {
+  test('that was never open is said to be closed (upstream: TestServerProxyNoDial)', async () => {
     const { frontend, agents } = await startServer();
     const agent = await fakeAgent(agents);
     const client = fakeFrontend(await grpcTo(frontend));

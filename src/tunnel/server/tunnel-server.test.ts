@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { GrpcStatus, grpcCode } from '../grpc-status.ts';
+import type { Packet } from '../packet.ts';
 import { Peer, fakeAgent, fakeFrontend, grpcTo, openThrough, startServer } from '../testing/server-peers.ts';
 
 const noMore = () => new Promise((resolve) => setTimeout(resolve, 50));
@@ -18,15 +19,18 @@ describe('agents of a tunnel server', () => {
   test.each([
     ['none', [], 'expected one agent ID in the context, got []'],
     ['two', ['agentid', 'a', 'agentid', 'b'], 'expected one agent ID in the context, got [a b]'],
-  ])('need one name: %s is refused in the words of the Go server', async (_, metadata, message) => {
-    const { server, agents } = await startServer();
-    const agent = new Peer(await grpcTo(agents), { path: '/AgentService/Connect', metadata });
-    await agent.until(() => agent.status !== undefined);
-    expect(agent.status).toMatchObject({ code: grpcCode.unknown, message });
-    expect(server.readyAgents()).toBe(0);
-  });
+  ])(
+    'need one name: %s is refused in the words of the Go server (upstream: TestNewBackend)',
+    async (_, metadata, message) => {
+      const { server, agents } = await startServer();
+      const agent = new Peer(await grpcTo(agents), { path: '/AgentService/Connect', metadata });
+      await agent.until(() => agent.status !== undefined);
+      expect(agent.status).toMatchObject({ code: grpcCode.unknown, message });
+      expect(server.readyAgents()).toBe(0);
+    },
+  );
 
-  test('are refused for what is wrong with their token, and nothing of them is in the table', async () => {
+  test('are refused for what is wrong with their token, and nothing of them is in the table (upstream: TestAgentTokenAuthenticationErrorsToken)', async () => {
     const seen: (string | undefined)[] = [];
     const { server, agents } = await startServer({
       authenticateAgent: (authorization) => {
@@ -53,7 +57,7 @@ describe('agents of a tunnel server', () => {
 });
 
 describe('a dial', () => {
-  test('goes to the agent as it was asked for, and its connection carries bytes both ways', async () => {
+  test('goes to the agent as it was asked for, and its connection carries bytes both ways (upstream: TestServerProxyNormalClose)', async () => {
     const { frontend, agents, metric } = await startServer();
     const agent = await fakeAgent(agents, { identifiers: 'host=somewhere' });
     const client = fakeFrontend(await grpcTo(frontend));
@@ -117,7 +121,7 @@ describe('a dial', () => {
     await openThrough(client, agent);
   });
 
-  test('without an agent fails at once', async () => {
+  test('without an agent fails at once (upstream: TestServerProxyNoBackend)', async () => {
     const { frontend, agents, metric } = await startServer({ strategies: ['destHost'] });
     await fakeAgent(agents, { identifiers: 'host=other' });
     const client = fakeFrontend(await grpcTo(frontend));
@@ -160,7 +164,7 @@ describe('a dial', () => {
     },
   );
 
-  test('of an agent that is lost goes to another one of the same identifier, and fails where there is none', async () => {
+  test('of an agent that is lost goes to another one of the same identifier, and fails where there is none (upstream: agent killed during dial)', async () => {
     const { frontend, agents, metric } = await startServer({ strategies: ['destHost'] });
     const first = await fakeAgent(agents, { id: 'a', identifiers: 'host=x' });
     const client = fakeFrontend(await grpcTo(frontend));
@@ -192,7 +196,7 @@ describe('a dial', () => {
     for (const client of clients.slice(0, 3)) expect((await client.next('DIAL_RSP')).error).toBe('');
   });
 
-  test('is one for each stream: a second leaves the first alone', async () => {
+  test('is one for each stream: a second leaves the first alone (upstream: TestAlreadyDialed)', async () => {
     const { frontend, agents } = await startServer();
     const agent = await fakeAgent(agents);
     const client = fakeFrontend(await grpcTo(frontend));
@@ -208,7 +212,7 @@ describe('a dial', () => {
 });
 
 describe('a tunnel server', () => {
-  test('prefers agents that do not drain, and takes one that does when there is no other', async () => {
+  test('prefers agents that do not drain, and takes one that does when there is no other (upstream: TestDefaultBackendManager_GetRandomBackend_DrainingFallback)', async () => {
     const { frontend, agents } = await startServer();
     const [draining, other] = [await fakeAgent(agents, { id: 'a' }), await fakeAgent(agents, { id: 'b' })];
     const connection = await grpcTo(frontend);
@@ -254,7 +258,7 @@ describe('a tunnel server', () => {
     await expect.poll(() => goAgent.connection.usable).toBe(false);
   });
 
-  test('stands 3000 resets of one frontend', async () => {
+  test('stands 3000 resets of one frontend (upstream: 3000 RSTs)', async () => {
     const { frontend, agents } = await startServer();
     const agent = await fakeAgent(agents);
     const connection = await grpcTo(frontend);
@@ -265,10 +269,15 @@ describe('a tunnel server', () => {
       if (i % 100 === 0) await new Promise(setImmediate);
     }
     expect(connection.usable).toBe(true);
-    agent.packets.length = 0;
-    await noMore();
-    agent.packets.length = 0;
-    await openThrough(fakeFrontend(connection), agent);
+    const last = fakeFrontend(connection);
+    last.stream.send({ type: 'DIAL_REQ', protocol: 'tcp', address: 'last:1', dialId: 5n });
+    // It stands behind the dials that were reset.
+    const isLast = (packet: Packet) => packet.type === 'DIAL_REQ' && packet.address === 'last:1';
+    await agent.until(() => agent.packets.some(isLast));
+    const asked = agent.packets.find(isLast);
+    if (asked?.type === 'DIAL_REQ')
+      agent.stream.send({ type: 'DIAL_RSP', error: '', connectId: 1, dialId: asked.dialId });
+    expect(await last.next('DIAL_RSP')).toMatchObject({ error: '', connectId: 1 });
   });
 
   test('sends a frontend away that resets without end', async () => {

@@ -80,9 +80,13 @@ export async function connectTo(path: string): Promise<Socket> {
 }
 
 /** A connection on which calls are made. */
-export async function grpcTo(path: string, streamWindowBytes = 1024 * 1024): Promise<GrpcConnection> {
+export async function grpcTo(path: string, streamWindowBytes?: number): Promise<GrpcConnection> {
+  return grpcOn(await connectTo(path), streamWindowBytes);
+}
+
+export function grpcOn(socket: Socket, streamWindowBytes = 1024 * 1024): Promise<GrpcConnection> {
   return openGrpcConnection(
-    await connectTo(path),
+    socket,
     {
       ...{ authority: 'server', scheme: 'http', streamWindowBytes },
       ...{ keepaliveMs: 0, keepaliveTimeoutMs: 1_000, settingsTimeoutMs: 5_000, onDrain: () => {} },
@@ -100,6 +104,8 @@ export class Peer {
   status: GrpcStatus | undefined;
   /** Read at once; false: what comes waits in the window. */
   reads = true;
+  /** Told of all that comes but DATA. */
+  onPacket: (packet: Packet) => void = () => {};
   #unread = 0;
   #changed: (() => void)[] = [];
 
@@ -112,7 +118,10 @@ export class Peer {
       ...{ path: call.path, metadata: call.metadata ?? [], holdsCredit: call.holdsCredit ?? true },
       listener: {
         opened: (metadata) => this.#note(() => (this.metadata = metadata)),
-        packet: (packet) => this.#note(() => this.packets.push(packet)),
+        packet: (packet) => {
+          this.#note(() => this.packets.push(packet));
+          this.onPacket(packet);
+        },
         data: (connectId, piece) => {
           if (this.reads && call.holdsCredit !== false) this.stream.consumed(piece.length);
           else this.#unread += piece.length;
@@ -171,13 +180,21 @@ export class Peer {
   }
 }
 
+export interface FakeAgentOptions {
+  readonly id?: string;
+  readonly identifiers?: string;
+  readonly canPause?: boolean;
+  readonly metadata?: HeaderLines;
+}
+
 /** An agent that says who it is and waits to be let in. */
-export async function fakeAgent(
-  path: string,
-  options: { id?: string; identifiers?: string; canPause?: boolean; metadata?: HeaderLines } = {},
-): Promise<Peer> {
+export async function fakeAgent(path: string, options: FakeAgentOptions = {}): Promise<Peer> {
+  return fakeAgentOn(await grpcTo(path), options);
+}
+
+export async function fakeAgentOn(connection: GrpcConnection, options: FakeAgentOptions = {}): Promise<Peer> {
   const { id = 'agent-1', identifiers, canPause = false, metadata = [] } = options;
-  const peer = new Peer(await grpcTo(path), {
+  const peer = new Peer(connection, {
     path: '/AgentService/Connect',
     metadata: [
       ...[agentIdHeader, id],
