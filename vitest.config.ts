@@ -1,4 +1,15 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/**
+ * ENDPOINT=tunnel has worlds lead to their clusters through a tunnel: without the tests that have a tunnel of their own anyway, and
+ * those that ask no cluster for anything.
+ */
+const notThroughTunnel = [
+  'e2e/scenarios/tunnel-*.test.ts',
+  'e2e/scenarios/tls.test.ts',
+  'e2e/scenarios/widgets.test.ts',
+  'e2e/worlds/**/*.test.ts',
+];
 
 // `unit` is everything that needs no more than Node; `scenarios` needs real Kubernetes (see CONTRIBUTING.md).
 export default defineConfig({
@@ -31,6 +42,10 @@ export default defineConfig({
             'e2e/fuzz/world/*.test.ts',
             'e2e/attacks/world/*.test.ts',
             'e2e/worlds/**/*.test.ts',
+          ],
+          exclude: [
+            ...configDefaults.exclude,
+            ...(process.env['ENDPOINT'] === 'tunnel' ? notThroughTunnel : []),
           ],
           pool: 'forks',
           // Real control planes: two cores carry one world at a time.

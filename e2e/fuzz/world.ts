@@ -2,6 +2,7 @@ import { adminOf, proxyPath } from '../scenarios/registration-world.ts';
 import { type GatewayProcess, type KubeWorld } from '../worlds/kube.ts';
 import { registerCluster } from '../worlds/register.ts';
 import { requestToken } from '../worlds/token.ts';
+import { until } from '../worlds/wait.ts';
 import { CLUSTER_TOKEN } from './expected-headers.ts';
 import type { FuzzCase, Protocol } from './fuzz-case.ts';
 import { type Fuzzer, createFuzzer } from './fuzzer.ts';
@@ -37,6 +38,12 @@ export async function startFuzzWorld(kube: KubeWorld, gateway: GatewayProcess): 
   const fuzzer = createFuzzer({ gateway, token, recorders, clusters });
   const admin = adminOf(kube, gateway);
   const { pid } = gateway;
+  // A shape waits for nothing: whoever sends one has gone before a first connection is made.
+  for (const target of ['http/1.1', 'h2'] as const) {
+    const reached = async (): Promise<true | undefined> =>
+      (await fuzzer.check({ ...plain, target })).length === 0 || undefined;
+    await until(`the target that speaks ${target}`, reached, { timeoutMs: 20_000 });
+  }
   return {
     fuzzer,
     async shape(shape, target) {

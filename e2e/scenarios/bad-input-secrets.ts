@@ -1,4 +1,5 @@
 import { issueCertificate } from '../../src/pki/issue.ts';
+import { throughTunnel } from '../tunnel/world-tunnel.ts';
 import type { KubeWorld } from '../worlds/kube.ts';
 import type { ClusterSecret } from '../worlds/register.ts';
 
@@ -36,7 +37,8 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'endpoint-tunnel': {
     labels: { 'cluster.core.oam.dev/cluster-endpoint-type': 'ClusterProxy' },
-    reason: 'TunnelNotConfigured',
+    data: { 'ca.crt': undefined },
+    reason: throughTunnel ? 'MissingCA' : 'TunnelNotConfigured',
     message: /ClusterProxy/,
   },
   'endpoint-missing': { data: { endpoint: undefined }, reason: 'MissingEndpoint', message: /endpoint/ },

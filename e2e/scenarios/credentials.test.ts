@@ -58,7 +58,7 @@ await describeGateway(
 
     describe('a credential plugin', () => {
       test('is told of the cluster what client-go tells, and nothing of what the gateway has', async () => {
-        const { a } = world().kube;
+        const { a, tunnel } = world().kube;
         const told = await plugin('told', { provideClusterInfo: true });
         expect(await statusOf('told')).toBe(200);
         const environment = await told.environment();
@@ -68,7 +68,9 @@ await describeGateway(
           spec: {
             interactive: false,
             cluster: {
-              server: a.url,
+              ...(tunnel === undefined
+                ? { server: a.url }
+                : { server: 'https://told', 'tls-server-name': 'kubernetes.default.svc' }),
               'certificate-authority-data': Buffer.from(a.caPem).toString('base64'),
               config: null,
             },

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { KubeCluster, Kubectl } from '../worlds/kube.ts';
 import { type AuditEvent, auditEnd, auditSince } from './audit-log.ts';
 import {
   isRevalidation,
@@ -9,10 +10,15 @@ import {
   type SideFacts,
 } from './differential-normalise.ts';
 import { splitCommand, type Step } from './differential-step.ts';
-import type { World } from './world.ts';
+
+/** The cluster that both sides lead to. */
+export type ComparedCluster = Pick<KubeCluster, 'url' | 'caPem' | 'kubeconfig' | 'auditLog' | 'api'>;
 
 /** One of the two ways to run a command: directly at the cluster, or through the gateway. */
 export interface Side {
+  readonly cluster: ComparedCluster;
+  /** Runs kubectl where this way begins. */
+  readonly kubectl: Kubectl['run'];
   readonly namespace: string;
   readonly admin: Access;
   readonly limited: Access;
@@ -37,18 +43,14 @@ export interface StepResult {
 }
 
 /** Runs one step and gives its normalised result. `users` are the names that the cluster knows the credentials by. */
-export async function runStep(
-  world: World,
-  side: Side,
-  step: Step,
-  users: readonly string[],
-): Promise<StepResult> {
+export async function runStep(side: Side, step: Step, users: readonly string[]): Promise<StepResult> {
+  const { cluster } = side;
   const access = step.limited === true ? side.limited : side.admin;
-  const facts = { server: access.server, clusterUrl: world.a.url, namespace: side.namespace };
+  const facts = { server: access.server, clusterUrl: cluster.url, namespace: side.namespace };
   const fill = (text: string): string => text.replaceAll('{ns}', side.namespace);
-  const since = await auditEnd(world.a.auditLog);
+  const since = await auditEnd(cluster.auditLog);
   const run = () =>
-    world.kubectl(['--namespace', side.namespace, ...splitCommand(fill(step.command))], {
+    side.kubectl(['--namespace', side.namespace, ...splitCommand(fill(step.command))], {
       kubeconfig: access.kubeconfig,
       server: access.server,
       env: { KUBECACHEDIR: access.cache, ...step.env },
@@ -60,7 +62,7 @@ export async function runStep(
     await sleep(250);
     result = await run();
   }
-  const events = await auditOf(world, since, users);
+  const events = await auditOf(cluster, since, users);
   if (step.untilItSucceeds === true) {
     return { command: step.command, code: result.code, stdout: '', stderr: '', requests: ['not compared'] };
   }
@@ -84,13 +86,17 @@ function requestsOf(events: readonly AuditEvent[], step: Step, facts: SideFacts)
 let markers = 0;
 
 /** What the users did since a place in the log, once all of it has ended. */
-async function auditOf(world: World, since: number, users: readonly string[]): Promise<AuditEvent[]> {
+async function auditOf(
+  { api, auditLog }: ComparedCluster,
+  since: number,
+  users: readonly string[],
+): Promise<AuditEvent[]> {
   markers += 1;
   const marker = `/version?marker=${markers}`;
-  await world.a.api.expect(marker);
+  await api.expect(marker);
   const deadline = Date.now() + 3000;
   for (;;) {
-    const events = await auditSince(world.a.auditLog, since);
+    const events = await auditSince(auditLog, since);
     const ended = new Set(
       events.filter(({ stage }) => stage !== 'ResponseStarted').map(({ auditID }) => auditID),
     );

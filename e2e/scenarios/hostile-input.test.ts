@@ -25,9 +25,11 @@ await describeGateway('hostile input', (world) => {
   /** A watch through the hub and one directly, and a call through the hub all the time: what an attack must not touch. */
   async function unaffected(attack: () => Promise<void>): Promise<void> {
     const { hub, direct, gateway } = world();
+    // They say nothing for as long as an attack takes, and are not given up meanwhile.
+    const patient = { timeoutMs: 120_000 };
     const watches = await Promise.all([
-      hub.open(proxyPath('a', '/api/v1/namespaces?watch=true')),
-      direct.open(`${path}?watch=true`),
+      hub.open(proxyPath('a', '/api/v1/namespaces?watch=true'), patient),
+      direct.open(`${path}?watch=true`, patient),
     ]);
     const ended: string[] = [];
     for (const watch of watches) watch.on('close', () => ended.push('a watch')).resume();

@@ -103,6 +103,7 @@ export function describeGuards(world: () => GatewayWorld): void {
       const secret = {
         labels: { 'cluster.core.oam.dev/cluster-credential-type': 'ServiceAccountToken' },
         data: { 'ca.crt': target.caPem, token: 'token' },
+        direct: 'it is denied where the gateway itself connects',
       };
       for (const [i, host] of ['127.0.0.1', 'localhost', '2130706433', '[::ffff:127.0.0.1]', '0'].entries()) {
         const endpoint = `https://${host}:${target.port}`;

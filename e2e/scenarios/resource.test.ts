@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 
+import { endpointType, throughTunnel } from '../tunnel/world-tunnel.ts';
 import { until } from '../worlds/wait.ts';
 import { runKubectl } from './running-kubectl.ts';
 import { describeScenarios } from './world.ts';
@@ -22,7 +23,7 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
   const atHub = (command: string, stdin?: string) =>
     world().kubectl(command.split(' '), {
       kubeconfig: world().hub.kubeconfig,
-      env: { EDITOR: 'sed -i s/Const/Other/' },
+      env: { EDITOR: `sed -i s/${endpointType}/Other/` },
       ...(stdin === undefined ? {} : { stdin }),
     });
   const said = async (command: string): Promise<string> => {
@@ -124,9 +125,9 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
     test('[17] get has exactly these columns', async () => {
       expect((await said('get clustergateways')).split('\n').map((line) => line.trimEnd())).toEqual([
         'NAME    PROVIDER   CREDENTIAL-TYPE       ENDPOINT-TYPE   HEALTHY',
-        'alpha              X509Certificate       Const           false',
-        'beta               ServiceAccountToken   Const           false',
-        'gamma              Dynamic               Const           false',
+        `alpha              X509Certificate       ${endpointType.padEnd(16)}false`,
+        `beta               ServiceAccountToken   ${endpointType.padEnd(16)}false`,
+        `gamma              Dynamic               ${endpointType.padEnd(16)}false`,
         '',
       ]);
     });
@@ -149,7 +150,7 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
       expect([heads.at(-1), alpha.at(-1)]).toEqual(['ACCEPTED', 'True']);
       const yaml = await said('get clustergateway alpha -o yaml');
       expect(yaml).toContain(`apiVersion: ${group}/v1alpha1\nkind: ClusterGateway\n`);
-      expect(yaml).toContain(`address: ${world().a.url}\n`);
+      expect(yaml).toContain(throughTunnel ? 'type: ClusterProxy\n' : `address: ${world().a.url}\n`);
       expect(yaml).toMatch(/resourceVersion: "\d+"/);
       const described = await said('describe clustergateway alpha');
       expect(described).toMatch(/^Name: +alpha\n/);
@@ -218,11 +219,11 @@ await describeScenarios('clustergateways as kubectl sees them at the hub', (worl
       await watch.says(/gamma/);
       const delta = { cluster: 'a', credential: 'X509Certificate' } as const;
       const registered = await world().register('delta', delta);
-      await seen('ADDED delta X509Certificate Const false');
+      await seen(`ADDED delta X509Certificate ${endpointType} false`);
       await world().register('delta', { ...delta, credential: 'ServiceAccountToken' });
-      await seen('MODIFIED delta ServiceAccountToken Const false');
+      await seen(`MODIFIED delta ServiceAccountToken ${endpointType} false`);
       await registered.remove();
-      await seen('DELETED delta ServiceAccountToken Const false');
+      await seen(`DELETED delta ServiceAccountToken ${endpointType} false`);
       expect(rows(watch.stdout())).toHaveLength(6);
     } finally {
       await watch.kill();

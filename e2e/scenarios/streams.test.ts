@@ -27,7 +27,7 @@ await describeScenarios(
     let direct: string;
     beforeAll(async () => {
       await world().register('a', { cluster: 'a', credential: 'X509Certificate' });
-      direct = await secretKubeconfig(world(), 'a', 'a');
+      direct = await secretKubeconfig(world(), 'a', world().a);
       await startEcho();
       const pod = boxPod(unplaced) as { spec: { nodeName?: string } };
       delete pod.spec.nodeName;

@@ -38,10 +38,12 @@ await describeGateway('transports', (world) => {
       ...{ endpoint: target.url, caPem: target.caPem },
     });
 
-  /** Connections of the gateway's process to a port, by the kernel's word. */
+  /** Connections of the gateway's process to a port, or of the tunnel's agents, by the kernel's word. */
   async function connectionsTo(port: number): Promise<number> {
+    const { kube, gateway } = world();
+    const pid = kube.tunnel?.agentPid ?? gateway.pid;
     const { stdout } = await run('ss', ['-Htnp', 'state', 'established', `dst 127.0.0.1:${port}`]);
-    return stdout.split('\n').filter((line) => line.includes(`pid=${world().gateway.pid},`)).length;
+    return stdout.split('\n').filter((line) => line.includes(`pid=${pid},`)).length;
   }
 
   const atA = (path: string) => world().hub.call(proxyPath('a', path));

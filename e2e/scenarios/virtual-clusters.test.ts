@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 
+import { throughTunnel } from '../tunnel/world-tunnel.ts';
 import { until } from '../worlds/wait.ts';
 import { runKubectl } from './running-kubectl.ts';
 import { describeScenarios } from './world.ts';
@@ -26,6 +27,8 @@ await describeScenarios('virtualclusters as kubectl sees them at the hub', (worl
     await untilGet('get clustergateway broken local');
   });
 
+  /** What is shown of where a cluster is. */
+  const endpointOf = (cluster: 'a' | 'b') => (throughTunnel ? 'ClusterProxy' : world()[cluster].url);
   const nextSecond = () => new Promise((resolve) => setTimeout(resolve, 1100));
   const atHub = (command: string) =>
     world().kubectl(command.split(' '), { kubeconfig: world().hub.kubeconfig });
@@ -56,9 +59,9 @@ await describeScenarios('virtualclusters as kubectl sees them at the hub', (worl
       expect(rows(await said(`get ${name}`))).toEqual([
         'NAME ALIAS CREDENTIAL_TYPE ENDPOINT ACCEPTED LABELS',
         `local Internal - true ${controlPlane}=true`,
-        `beta ServiceAccountToken ${world().b.url} true ${controlPlane}=false`,
+        `beta ServiceAccountToken ${endpointOf('b')} true ${controlPlane}=false`,
         `broken X509Certificate - false ${controlPlane}=false`,
-        `alpha Production X509Certificate ${world().a.url} true ${controlPlane}=false,tier=front`,
+        `alpha Production X509Certificate ${endpointOf('a')} true ${controlPlane}=false,tier=front`,
       ]);
     },
   );
@@ -99,7 +102,7 @@ await describeScenarios('virtualclusters as kubectl sees them at the hub', (worl
       spec: {
         alias: 'Production',
         accepted: true,
-        endpoint: world().a.url,
+        endpoint: endpointOf('a'),
         'credential-type': 'X509Certificate',
       },
       status: { conditions: [{ type: 'Accepted', status: 'True', reason: 'Valid', message: '' }] },
@@ -181,13 +184,13 @@ await describeScenarios('virtualclusters as kubectl sees them at the hub', (worl
     try {
       await watch.says(/alpha/);
       const delta = { cluster: 'a', credential: 'X509Certificate' } as const;
-      const { url } = world().a;
+      const endpoint = endpointOf('a');
       const registered = await world().register('delta', delta);
-      await seen(`ADDED delta X509Certificate ${url} true ${controlPlane}=false`);
+      await seen(`ADDED delta X509Certificate ${endpoint} true ${controlPlane}=false`);
       await said(`-n vela-system annotate secret delta ${aliasAnnotation}=D`);
-      await seen(`MODIFIED delta D X509Certificate ${url} true ${controlPlane}=false`);
+      await seen(`MODIFIED delta D X509Certificate ${endpoint} true ${controlPlane}=false`);
       await registered.remove();
-      await seen(`DELETED delta D X509Certificate ${url} true ${controlPlane}=false`);
+      await seen(`DELETED delta D X509Certificate ${endpoint} true ${controlPlane}=false`);
     } finally {
       await watch.kill();
     }

@@ -90,6 +90,6 @@ function withGateway(kube: KubeWorld, gateway: GatewayProcess): World {
 }
 
 /** Where kubectl's `--server` must lead for a cluster that is registered under this name. */
-export function proxyUrl({ hub }: Pick<World, 'hub'>, name: string): string {
+export function proxyUrl({ hub }: { readonly hub: Pick<WorldCluster, 'url'> }, name: string): string {
   return `${hub.url}/apis/cluster.core.oam.dev/v1alpha1/clustergateways/${name}/proxy`;
 }

@@ -31,7 +31,10 @@ export async function withIsland(
     let world: IslandWorld | undefined;
     let failed = false;
     beforeAll(async () => {
-      [kube, island] = await Promise.all([startKubeWorld({ node: false }), startIsland(options)]);
+      [kube, island] = await Promise.all([
+        startKubeWorld({ node: false, tunnel: false }),
+        startIsland(options),
+      ]);
       const { gateway } = options;
       const flags = [
         `--proxy-uds=${island.socketPath}`,

@@ -4,7 +4,7 @@ import { join, relative, resolve } from 'node:path';
 import { stringify } from 'yaml';
 
 import { type IssuedCertificate, issueCertificate } from '../../src/pki/issue.ts';
-import { createApiClient } from './api.ts';
+import { type ApiIdentity, createApiClient } from './api.ts';
 import type { KubeCluster } from './control-plane.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import type { Kubectl } from './kubectl.ts';
@@ -23,7 +23,7 @@ const tokenSeconds = 30 * 86_400;
 
 /** A gateway that runs as a process of its own. */
 export interface GatewayProcess {
-  /** https://127.0.0.1:port */
+  /** https://127.0.0.1:port, or its place */
   readonly url: string;
   readonly port: number;
   /** The pid of the present process: `restart` gives another. */
@@ -58,6 +58,16 @@ export interface GatewayOptions {
   readonly registered?: boolean;
   /** The program instead of src/cli/main.ts, called with the same arguments. */
   readonly main?: string;
+  /** In a network of its own. Default: a free port of this machine's loopback. */
+  readonly place?: GatewayPlace;
+}
+
+/** Where a gateway listens in another network, which must have the address. */
+export interface GatewayPlace {
+  /** Of its Service; it listens there itself, on port 443, instead of a kube-proxy. */
+  readonly clusterIp: string;
+  /** Path of a Unix socket that leads there. */
+  readonly socketPath: string;
 }
 
 /** What a gateway needs of its world. */
@@ -75,14 +85,15 @@ export async function startGateway(home: GatewayHome, options: GatewayOptions = 
   gateways += 1;
   const folder = join(home.directory, `gateway-${gateways}`);
   await mkdir(folder);
-  const [port = 0] = await freePorts(1);
+  const { place } = options;
+  const [port = 0] = place === undefined ? await freePorts(1) : [443];
   const certificate = options.certificate ?? (await issueServing());
   const files = gatewayFiles(folder);
   const registered = options.registered ?? true;
   await Promise.all([
     writeFile(files.certificateFile, certificate.certificatePem),
     writeFile(files.keyFile, certificate.privateKeyPem, { mode: 0o600 }),
-    registered ? applyRights(home, folder) : undefined,
+    registered ? applyRights({ home, folder, place }) : undefined,
   ]);
   await writeToken(home.hub, files.tokenFile);
   await writeKubeconfig(files.kubeconfig, {
@@ -94,12 +105,12 @@ export async function startGateway(home: GatewayHome, options: GatewayOptions = 
   const facts = { home, port, caPem: certificate.caPem, files, options };
   let running = await launch(facts);
   // Only now: a hub that looks for a gateway which is not there yet looks again after ever longer pauses.
-  if (registered) await register({ home, folder, port, caPem: certificate.caPem });
+  if (registered) await register({ home, folder, place }, { port, caPem: certificate.caPem });
   if (registered) await untilAvailable(running, home.hub);
   const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | undefined> =>
     (await running.end(signal)).code ?? undefined;
   return {
-    url: `https://127.0.0.1:${port}`,
+    url: `https://${place?.clusterIp ?? '127.0.0.1'}:${port}`,
     port,
     get pid() {
       return running.pid;
@@ -142,26 +153,28 @@ async function issueServing(): Promise<IssuedCertificate & { caPem: string }> {
   return { ...serving, caPem: ca.certificatePem };
 }
 
-interface Registration {
+interface Overlay {
   readonly home: GatewayHome;
   readonly folder: string;
-  readonly port: number;
-  readonly caPem: string;
+  readonly place: GatewayPlace | undefined;
 }
 
 /** The manifests that everybody applies, but for the APIService: what the gateway needs before it can start. */
-async function applyRights(home: GatewayHome, folder: string): Promise<void> {
+async function applyRights(overlay: Overlay): Promise<void> {
   const later = {
     apiVersion: 'apiregistration.k8s.io/v1',
     kind: 'APIService',
     metadata: { name: apiService },
   };
-  await applyOverlay(home, folder, [{ patch: JSON.stringify({ $patch: 'delete', ...later }) }]);
+  await applyOverlay(overlay, [{ patch: JSON.stringify({ $patch: 'delete', ...later }) }]);
 }
 
 /** All of the manifests, with what differs on loopback: where the Service leads, the port and the CA. */
-async function register({ home, folder, port, caPem }: Registration): Promise<void> {
-  await applyOverlay(home, folder, [
+async function register(
+  overlay: Overlay,
+  { port, caPem }: { readonly port: number; readonly caPem: string },
+): Promise<void> {
+  await applyOverlay(overlay, [
     patch('APIService', apiService, [
       { op: 'replace', path: '/spec/service/port', value: port },
       { op: 'add', path: '/spec/caBundle', value: Buffer.from(caPem).toString('base64') },
@@ -169,23 +182,39 @@ async function register({ home, folder, port, caPem }: Registration): Promise<vo
   ]);
 }
 
-async function applyOverlay(home: GatewayHome, folder: string, patches: readonly unknown[]): Promise<void> {
+async function applyOverlay({ home, folder, place }: Overlay, patches: readonly unknown[]): Promise<void> {
+  const service =
+    place === undefined
+      ? { type: 'ExternalName', externalName: 'localhost' }
+      : { type: 'ClusterIP', clusterIP: place.clusterIp, ports: servicePorts };
+  const endpoints = place === undefined ? [] : [await writeEndpointSlice(folder, place)];
   const overlay = {
     apiVersion: 'kustomize.config.k8s.io/v1beta1',
     kind: 'Kustomization',
-    resources: [relative(folder, join(repository, 'apiservice'))],
-    patches: [
-      patch('Service', account, [
-        { op: 'replace', path: '/spec', value: { type: 'ExternalName', externalName: 'localhost' } },
-      ]),
-      ...patches,
-    ],
+    resources: [relative(folder, join(repository, 'apiservice')), ...endpoints],
+    patches: [patch('Service', account, [{ op: 'replace', path: '/spec', value: service }]), ...patches],
   };
   await writeFile(join(folder, 'kustomization.yaml'), stringify(overlay));
   const { code, stderr } = await home.kubectl.run(['apply', '-k', folder], {
     kubeconfig: home.hub.kubeconfig,
   });
   if (code !== 0) throw new Error(`kubectl apply -k apiservice failed: ${stderr}`);
+}
+
+const servicePorts = [{ name: 'https', port: 443 }];
+
+/** Without it the Service is one that no server is behind, whatever answers at its address. */
+async function writeEndpointSlice(folder: string, { clusterIp }: GatewayPlace): Promise<string> {
+  const slice = {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: account, namespace, labels: { 'kubernetes.io/service-name': account } },
+    addressType: 'IPv4',
+    ports: servicePorts,
+    endpoints: [{ addresses: [clusterIp], conditions: { ready: true } }],
+  };
+  await writeFile(join(folder, 'endpoint-slice.yaml'), stringify(slice));
+  return 'endpoint-slice.yaml';
 }
 
 function patch(kind: string, name: string, operations: readonly unknown[]): unknown {
@@ -218,7 +247,7 @@ async function launch({ home, port, caPem, files, options }: Launch): Promise<Wo
       options.main ?? join(repository, 'src/cli/main.ts'),
       'apiserver',
       `--secure-port=${port}`,
-      '--bind-address=127.0.0.1',
+      `--bind-address=${options.place?.clusterIp ?? '127.0.0.1'}`,
       `--secret-namespace=${namespace}`,
       `--kubeconfig=${kubeconfig}`,
       `--authentication-kubeconfig=${kubeconfig}`,
@@ -232,12 +261,14 @@ async function launch({ home, port, caPem, files, options }: Launch): Promise<Wo
     log: files.log,
     cwd: home.directory,
   });
-  await untilServing(gateway, `https://127.0.0.1:${port}`, caPem);
+  const socketPath = options.place?.socketPath;
+  const url = `https://127.0.0.1:${port}`;
+  await untilServing(gateway, { url, caPem, ...(socketPath === undefined ? {} : { socketPath }) });
   return gateway;
 }
 
-async function untilServing(gateway: WorldProcess, url: string, caPem: string): Promise<void> {
-  const api = createApiClient({ url, caPem });
+async function untilServing(gateway: WorldProcess, identity: ApiIdentity): Promise<void> {
+  const api = createApiClient(identity);
   const check = (): Promise<void> => mustRun(gateway);
   const ready = async (): Promise<true | undefined> =>
     (await api.call('/readyz')).status === 200 ? true : undefined;

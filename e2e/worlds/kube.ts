@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { type Binaries, ensureBinaries, ensureRelease } from '../kube/binaries.ts';
 import { hubRelease, pinnedRelease, type ReleaseName } from '../kube/catalogue.ts';
+import { startWorldTunnel, throughTunnel, type WorldTunnel } from '../tunnel/world-tunnel.ts';
 import type { ApiClient } from './api.ts';
 import { removeCgroups } from './cgroups.ts';
 import { type KubeCluster, type OwnedCluster, prepareCluster } from './control-plane.ts';
@@ -35,6 +36,8 @@ export interface KubeWorld {
   readonly binaries: Binaries;
   /** The minor release of the hub. The clusters behind the gateway, and etcd, are the pinned ones. */
   readonly hubRelease: ReleaseName;
+  /** Where its clusters are behind a tunnel: gateways know it, and Secrets are written for it. */
+  readonly tunnel: WorldTunnel | undefined;
   /** How long each stage of the start took. */
   readonly stages: readonly Stage[];
   /** Runs kubectl to its end: exit code and output, with a timeout. */
@@ -57,6 +60,8 @@ export interface Stage {
 export interface KubeWorldOptions {
   /** Whether cluster a gets a node (needs root). Default true. */
   readonly node?: boolean;
+  /** Whether its clusters are behind a tunnel. Default: as ENDPOINT=tunnel says. */
+  readonly tunnel?: boolean;
   /** Folder for everything; default a fresh one among the temporary files. */
   readonly directory?: string;
   /** What `stop` does when it is not told. Default false. */
@@ -122,13 +127,16 @@ async function startOnce(options: KubeWorldOptions): Promise<KubeWorld> {
             port: kubeletPort,
             processes: owned.processes,
           });
-    await Promise.all([startAll(planes).then(() => stage('control planes')), node]);
+    const tunnel =
+      (options.tunnel ?? throughTunnel) ? startWorldTunnel(directory, owned.processes) : undefined;
+    await Promise.all([startAll(planes).then(() => stage('control planes')), node, tunnel]);
     if (node !== undefined) stage('node and pod');
     const kubectl = await createKubectl({ binary: binaries.kubectl, release }, directory);
     return assemble({
       owned,
       planes,
       node: await node,
+      tunnel: await tunnel,
       kubectl,
       binaries,
       release,
@@ -211,6 +219,7 @@ interface Parts {
   readonly owned: Owned;
   readonly planes: ControlPlanes;
   readonly node: KubeNode | undefined;
+  readonly tunnel: WorldTunnel | undefined;
   readonly kubectl: Kubectl;
   readonly binaries: Binaries;
   readonly release: ReleaseName;
@@ -218,20 +227,20 @@ interface Parts {
   readonly keep: boolean;
 }
 
-function assemble({ owned, planes, node, kubectl, binaries, release, stages, keep }: Parts): KubeWorld {
+function assemble({ owned, planes, kubectl, release, keep, ...parts }: Parts): KubeWorld {
   const { directory } = owned.record;
+  const { tunnel } = parts;
+  const home = { directory, hub: planes.hub, kubectl, processes: owned.processes };
   let ending: Promise<void> | undefined;
   return {
     directory,
     ...planes,
-    node,
-    binaries,
+    ...parts,
     hubRelease: release,
-    stages,
     kubectl: (args, options) => kubectl.run(args, options),
     spawnKubectl: (args, options) => kubectl.spawn(args, options),
     startGateway: (options = {}) =>
-      startGateway({ directory, hub: planes.hub, kubectl, processes: owned.processes }, options),
+      startGateway(home, { ...options, flags: [...(tunnel?.gatewayFlags ?? []), ...(options.flags ?? [])] }),
     startControllers: (name) => startControllers(planes[name], owned.processes),
     stop: (options = {}) => (ending ??= endWorld(owned, options.keep ?? keep)),
   };

@@ -40,11 +40,13 @@ export interface KubectlProgram {
   /** Path. */
   readonly binary: string;
   readonly release: ReleaseName;
+  /** Words in front of it, by which it runs in another network. */
+  readonly enter?: readonly string[];
 }
 
 /** The real kubectl with a home and caches of its own below `directory`, and nothing of the caller's environment but PATH. */
 export async function createKubectl(
-  { binary, release }: KubectlProgram,
+  { binary, release, enter = [] }: KubectlProgram,
   directory: string,
 ): Promise<Kubectl> {
   const home = join(directory, 'home');
@@ -55,8 +57,8 @@ export async function createKubectl(
     if (options.server !== undefined) all.unshift('--server', options.server);
     const command =
       options.tty === true
-        ? ['script', '-qefc', [binary, ...all].map(quote).join(' '), '/dev/null']
-        : [binary, ...all];
+        ? ['script', '-qefc', [...enter, binary, ...all].map(quote).join(' '), '/dev/null']
+        : [...enter, binary, ...all];
     return spawn('setpriv', boundToParent(command[0] ?? binary, command.slice(1)), {
       env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: home, TERM: 'xterm', ...options.env },
       cwd: options.cwd ?? home,

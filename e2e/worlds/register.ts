@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { addressOf, tunnelled } from '../tunnel/world-tunnel.ts';
 import type { KubeCluster } from './control-plane.ts';
 import type { KubeWorld } from './kube.ts';
 import { requestToken } from './token.ts';
@@ -70,10 +71,19 @@ export interface ClusterSecret {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly data: Readonly<Record<string, string>>;
+  /** Why it is left as it is in a world whose clusters are behind a tunnel (ENDPOINT=tunnel). */
+  readonly direct?: string;
 }
 
-/** Creates a Secret in the gateway's namespace of the hub, or replaces it as a whole. The namespace is made if need be. */
-export async function applySecret({ hub }: Pick<KubeWorld, 'hub'>, secret: ClusterSecret): Promise<void> {
+type SecretWorld = Pick<KubeWorld, 'hub' | 'a' | 'b' | 'tunnel'>;
+
+/**
+ * Creates a Secret in the gateway's namespace of the hub, or replaces it as a whole. The namespace is made if need be. In a
+ * world with a tunnel it becomes one of a cluster behind that, if it may.
+ */
+export async function applySecret(world: SecretWorld, given: ClusterSecret): Promise<void> {
+  const { hub } = world;
+  const secret = await behindTunnel(world, given);
   const body = {
     apiVersion: 'v1',
     kind: 'Secret',
@@ -87,6 +97,17 @@ export async function applySecret({ hub }: Pick<KubeWorld, 'hub'>, secret: Clust
   if (replaced.status === 200) return;
   await createOnce(hub, '/api/v1/namespaces', { metadata: { name: namespace } });
   await hub.api.expect(secretsPath, { method: 'POST', body });
+}
+
+async function behindTunnel(
+  { tunnel, hub, a, b }: SecretWorld,
+  secret: ClusterSecret,
+): Promise<ClusterSecret> {
+  const address = tunnel && secret.direct === undefined ? addressOf(secret) : undefined;
+  if (tunnel === undefined || address === undefined) return secret;
+  await tunnel.lead(secret.name, address);
+  const isOwn = [hub, a, b].some(({ port }) => port === address.port);
+  return tunnelled(secret, isOwn ? undefined : address);
 }
 
 interface CredentialData {
