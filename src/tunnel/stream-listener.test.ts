@@ -155,6 +155,23 @@ describe('TLS', () => {
     expect([accepted, failures]).toEqual([[], ['TLS handshake failed']]);
   });
 
+  test('waits for its turn when fifty come at once, and loses nothing', async () => {
+    const { listener, accepted } = await listen({ tls: await serverTls() });
+    await Promise.all(Array.from({ length: 50 }, () => talk(listener.port)));
+    expect(accepted.length).toBe(50);
+  });
+
+  test('that waits for its turn ends with the listener', async () => {
+    const { listener, accepted } = await listen({ tls: await serverTls() });
+    const sockets = Array.from({ length: 50 }, () => connectTcp(listener.port, '127.0.0.1'));
+    // Of some the end comes before they are taken, which is an error.
+    for (const socket of sockets) socket.on('error', () => {}).resume();
+    await eventually(() => listener.connections > 0);
+    listener.destroy();
+    await eventually(() => sockets.every((socket) => socket.closed));
+    expect([accepted, listener.connections]).toEqual([[], 0]);
+  });
+
   test('that is none is cut', async () => {
     const { listener } = await listen({ tls: await serverTls() });
     const socket = connectTcp(listener.port, '127.0.0.1');

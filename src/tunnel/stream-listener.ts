@@ -96,7 +96,10 @@ export async function listenForStreams(options: StreamListenerOptions): Promise<
       remoteAddress: socket.remoteAddress ?? '',
     });
   });
-  const handshakes = new HandshakePace((socket: Socket) => tlsServer?.emit('connection', socket));
+  const handshakes = new HandshakePace((socket: Socket) => {
+    // Its 'close' may come a turn later than its end.
+    if (!socket.destroyed) tlsServer?.emit('connection', socket);
+  });
   // Nothing is read of a connection that waits for its handshake.
   const accepting = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000, pauseOnConnect: !!tls };
   const server = createServer(accepting, (socket) => {
