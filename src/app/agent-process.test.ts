@@ -73,6 +73,8 @@ test('it is ready while it has a server, and tells of itself', async () => {
   expect(await get('/readyz')).toMatchObject({ status: 200, text: 'ok' });
   const metrics = (await get('/metrics')).text;
   expect(metrics).toContain('konnectivity_network_proxy_agent_open_server_connections 1\n');
+  expect(metrics).toMatch(/^process_resident_memory_bytes \d+$/m);
+  expect(metrics).toMatch(/^nodejs_eventloop_lag_p99_seconds /m);
   // As the Go project's tests compare them, help and type and all.
   expect(metrics).toContain(
     '# HELP konnectivity_network_proxy_agent_open_endpoint_connections Current number of open endpoint connections.\n# TYPE konnectivity_network_proxy_agent_open_endpoint_connections gauge\nkonnectivity_network_proxy_agent_open_endpoint_connections 0\n',

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { Registry } from 'prom-client';
 import { Failure } from '../base/failure.ts';
 import type { Log } from '../base/log.ts';
 import { Redacted } from '../base/redacted.ts';
@@ -15,6 +14,7 @@ import type { LookupAll } from '../tunnel/agent/server-addresses.ts';
 import type { AgentIdentity } from '../tunnel/agent/server-connection.ts';
 import { startAdminServer, startHealthServer } from '../tunnel/health-server.ts';
 import type { AgentProcessOptions } from './agent-options.ts';
+import { createProcessRegistry } from './process-registry.ts';
 import type { Stoppable } from './run-until-signal.ts';
 
 export interface AgentProcess extends Stoppable {
@@ -47,7 +47,7 @@ export async function startAgent(options: AgentProcessOptions, parts: AgentParts
 
 async function compose(options: AgentProcessOptions, parts: AgentParts, scope: Scope): Promise<AgentProcess> {
   const { log } = parts;
-  const registry = new Registry();
+  const registry = createProcessRegistry();
   const { tokenFile } = options;
   const agent = createAgent({
     ...options,

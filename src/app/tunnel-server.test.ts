@@ -92,6 +92,7 @@ describe('between frontends and agents', () => {
     for (const port of [server.healthPort, server.adminPort]) {
       const { status, text } = await get(port, '/metrics');
       expect(status).toBe(200);
+      expect(text).toMatch(/^process_resident_memory_bytes \d+$/m);
       expect(text).toContain('konnectivity_network_proxy_server_established_connections 1\n');
       expect(text).toContain(`${endOfCertificate}{port="agent"} ${endOf(agent.server)}\n`);
       expect(text).toContain(`${endOfCertificate}{port="frontend"} ${endOf(frontend.server)}\n`);

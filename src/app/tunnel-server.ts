@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { Log } from '../base/log.ts';
 import { Scope } from '../base/scope.ts';
 import { createHubClient } from '../hub/client.ts';
@@ -16,6 +16,7 @@ import type { AuthenticateAgent } from './agent-token-authentication.ts';
 import { createPortCertificateMetric } from './port-certificate-metric.ts';
 import { createPortCertificates } from './port-certificates.ts';
 import type { PortCertificates } from './port-certificates.ts';
+import { createProcessRegistry } from './process-registry.ts';
 import { createDiscoveredServerCount } from './server-count.ts';
 import type { ResolveHost } from './server-count.ts';
 import type { PortCertificateFiles, TunnelServerRoleOptions } from './tunnel-server-options.ts';
@@ -76,7 +77,7 @@ interface Base {
 
 async function compose(base: Base): Promise<RunningTunnelServer> {
   const { options, scope, log, state } = base;
-  const registry = base.parts.registry ?? new Registry();
+  const registry = base.parts.registry ?? createProcessRegistry();
   const tunnel = await composeTunnel(base, registry);
   const readiness = (): Readiness => {
     if (state.stopping) return { ok: false, text: 'process is shutting down' };
