@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { splice } from './upgrade.ts';
@@ -55,6 +56,39 @@ describe('two joined connections', () => {
     await sleep(300);
     let received = 0;
     caller.on('data', (chunk: Buffer) => (received += chunk.length)).resume();
+    await over;
+    expect(received).toBe(bytes);
+  });
+
+  test('a slow caller gets all that the target sent before it reset the connection', async () => {
+    const bytes = 120_000;
+    const target = await listening((socket) => {
+      void once(socket.pause(), 'readable').then(() =>
+        // With bytes unread, which resets it.
+        socket.write(Buffer.alloc(bytes), () => setTimeout(() => socket.destroy(), 20)),
+      );
+    });
+    const targetSide = await connected(target);
+    let received = 0;
+    let goOn: () => void = () => undefined;
+    const caller = new Duplex({
+      read: () => undefined,
+      write: (chunk: Buffer, _encoding, done) => {
+        received += chunk.length;
+        goOn = done;
+      },
+    });
+    splice(caller, targetSide);
+    caller.push(Buffer.alloc(10_000));
+    await expect.poll(() => received).toBeGreaterThan(0);
+    await sleep(100);
+    caller.push('ping');
+    await sleep(20);
+    caller.push('ping');
+    await sleep(20);
+    const over = once(caller, 'finish');
+    const reading = setInterval(() => goOn(), 1);
+    ends.push(() => clearInterval(reading));
     await over;
     expect(received).toBe(bytes);
   });

@@ -4,6 +4,7 @@ import { responseHead } from '../apiserver/http1-exchange.ts';
 import { firstHeader, headerTokens } from '../base/header-lines.ts';
 import { countRead } from '../base/read-buffers.ts';
 import { badRequest } from '../kube/status.ts';
+import { readBehindWriteErrors } from '../net/read-behind-write-errors.ts';
 import { relay } from './forward.ts';
 import type { Carrier, Outgoing } from './forward.ts';
 import { responseHeaders } from './headers.ts';
@@ -74,7 +75,9 @@ export function splice(left: Duplex, right: Duplex): void {
     [left, right],
     [right, left],
   ] as const) {
-    from.on('error', () => to.destroy());
+    readBehindWriteErrors(from);
+    // What came before the error has been passed on, and is still on its way: 'close' is next.
+    from.on('error', () => undefined);
     from.on('close', () => endSoon(to));
     from.on('end', () => endSoon(to));
     from.on('data', (chunk: Buffer) => countRead(chunk.length));

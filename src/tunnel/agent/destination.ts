@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { countRead } from '../../base/read-buffers.ts';
 import { connectionFailure } from '../../net/node-errors.ts';
+import { readBehindWriteErrors } from '../../net/read-behind-write-errors.ts';
 import type { Lane, LaneSink } from '../lane.ts';
 import type { Packet } from '../packet.ts';
 
@@ -47,6 +48,7 @@ export class Destination implements LaneSink {
   start(lane: Lane): void {
     this.#lane = lane;
     const socket = this.#socket;
+    readBehindWriteErrors(socket);
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('drain', () => lane.sinkDrained());
     socket.on('end', () => this.#onEnd(''));
