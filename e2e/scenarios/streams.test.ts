@@ -10,6 +10,7 @@ import { box, boxPod } from '../worlds/node.ts';
 import { until } from '../worlds/wait.ts';
 import { type AuditEvent, auditEnd, auditSince } from './audit-log.ts';
 import { startConnectProxy, startSocksProxy } from './egress-proxies.ts';
+import { expectPages, portForward } from './port-forward.ts';
 import { lastDescendant, runKubectl } from './running-kubectl.ts';
 import { secretKubeconfig } from './secret-kubeconfig.ts';
 import { describeScenarios, proxyUrl } from './world.ts';
@@ -173,20 +174,7 @@ await describeScenarios(
       });
 
       test('[45] port-forward carries 20 requests at once', async () => {
-        const forward = start(['port-forward', box.name, `:${box.port}`], { env });
-        try {
-          const [, port = ''] = await forward.says(/127\.0\.0\.1:(\d+)/);
-          const answers = await Promise.all(
-            Array.from({ length: 20 }, async () => {
-              const answer = await fetch(`http://127.0.0.1:${port}/index.html`);
-              return `${answer.status} ${await answer.text()}`;
-            }),
-          );
-          expect(new Set(answers)).toEqual(new Set(['200 world\n']));
-          expect(forward.stderr()).toBe('');
-        } finally {
-          await forward.kill();
-        }
+        await expectPages(start(portForward, { env }));
       });
 
       test('[39] killing kubectl ends the stream and its process at the cluster', async () => {

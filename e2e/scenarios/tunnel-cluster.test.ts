@@ -15,6 +15,7 @@ import { until } from '../worlds/wait.ts';
 import { auditEnd, auditSince } from './audit-log.ts';
 import { type Client, createClient } from './registration-client.ts';
 import { proxyPath } from './registration-world.ts';
+import { expectPages, portForward } from './port-forward.ts';
 import { runKubectl } from './running-kubectl.ts';
 
 const spdy = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false', KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' };
@@ -129,19 +130,7 @@ function scenarios(world: () => IslandWorld, maker: Maker): void {
     });
 
     test('kubectl port-forward, 20 requests at once', async () => {
-      const forward = start(['port-forward', box.name, `:${box.port}`], { env });
-      try {
-        const [, port = ''] = await forward.says(/127\.0\.0\.1:(\d+)/);
-        const answers = await Promise.all(
-          Array.from({ length: 20 }, async () => {
-            const answer = await fetch(`http://127.0.0.1:${port}/index.html`);
-            return `${answer.status} ${await answer.text()}`;
-          }),
-        );
-        expect(new Set(answers)).toEqual(new Set(['200 world\n']));
-      } finally {
-        await forward.kill();
-      }
+      await expectPages(start(portForward, { env }));
     });
   });
 

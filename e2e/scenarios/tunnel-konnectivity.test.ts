@@ -10,6 +10,7 @@ import { withKonnectivity } from '../tunnel/with-konnectivity.ts';
 import type { KubectlResult, KubectlRun } from '../worlds/kubectl.ts';
 import { box, nodeName } from '../worlds/node.ts';
 import { until } from '../worlds/wait.ts';
+import { expectPages, portForward } from './port-forward.ts';
 import { runKubectl } from './running-kubectl.ts';
 
 const spdy = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false', KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' };
@@ -104,19 +105,7 @@ function scenarios(world: () => Konnectivity, { egress }: Setup): void {
     test('kubectl cp of 20 MB both ways', () => expectCopies(world(), kubectl, env));
 
     test('kubectl port-forward, 20 requests at once', async () => {
-      const forward = start(['port-forward', box.name, `:${box.port}`], { env });
-      try {
-        const [, port = ''] = await forward.says(/127\.0\.0\.1:(\d+)/);
-        const answers = await Promise.all(
-          Array.from({ length: 20 }, async () => {
-            const answer = await fetch(`http://127.0.0.1:${port}/index.html`);
-            return `${answer.status} ${await answer.text()}`;
-          }),
-        );
-        expect(new Set(answers)).toEqual(new Set(['200 world\n']));
-      } finally {
-        await forward.kill();
-      }
+      await expectPages(start(portForward, { env }));
     });
 
     test('kubectl exec by way of the aggregated API, which is the tunnel twice', async () => {
