@@ -6,19 +6,20 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls, createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { startAgent } from '../tunnel/agent.ts';
 import { type Canary, startCanary } from '../tunnel/canary.ts';
 import { startClient, type TunnelClient } from '../tunnel/client.ts';
-import { type Destinations, startDestinations } from '../tunnel/destinations.ts';
+import type { Destinations } from '../tunnel/destinations.ts';
 import { dialPort, ignoreErrors, roundTrip, untilGone } from '../tunnel/exchanges.ts';
 import { openFrameSession } from '../tunnel/frame-session.ts';
 import { goCheck } from '../tunnel/go-client.ts';
 import type { Maker, Party } from '../tunnel/party.ts';
 import { issueNamedAgents } from '../tunnel/named-agents.ts';
 import { startServer, type TunnelServer } from '../tunnel/server.ts';
-import { openSite, type TunnelSite } from '../tunnel/site.ts';
+import type { TunnelSite } from '../tunnel/site.ts';
+import { useSite } from '../tunnel/site-hooks.ts';
 import { describeWorld } from '../worlds/describe-world.ts';
 import { until } from '../worlds/wait.ts';
 
@@ -47,18 +48,9 @@ await describeWorld(
   () => {
     let site: TunnelSite;
     let destinations: Destinations;
-    let failed = false;
-    beforeAll(async () => {
-      site = await openSite();
-      destinations = await startDestinations();
-    });
-    afterEach(({ task }) => {
-      failed ||= task.result?.state === 'fail';
-    });
-    afterAll(async () => {
-      await destinations.close();
-      await site.end({ keep: failed });
-      if (failed) process.stderr.write(`logs of the tunnels are kept in ${site.directory}\n`);
+    useSite((opened, started) => {
+      site = opened;
+      destinations = started;
     });
 
     interface Tunnel {

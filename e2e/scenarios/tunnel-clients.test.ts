@@ -1,11 +1,12 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { startAgent } from '../tunnel/agent.ts';
-import { type Destinations, startDestinations } from '../tunnel/destinations.ts';
+import type { Destinations } from '../tunnel/destinations.ts';
 import { type CheckOptions, type CheckOutcome, goCheck } from '../tunnel/go-client.ts';
 import type { Maker, Party } from '../tunnel/party.ts';
 import { startServer, type TunnelServer } from '../tunnel/server.ts';
-import { openSite, type TunnelSite } from '../tunnel/site.ts';
+import type { TunnelSite } from '../tunnel/site.ts';
+import { useSite } from '../tunnel/site-hooks.ts';
 import { describeWorld } from '../worlds/describe-world.ts';
 
 const mebibyte = 1024 * 1024;
@@ -18,18 +19,9 @@ await describeWorld(
   () => {
     let site: TunnelSite;
     let destinations: Destinations;
-    let failed = false;
-    beforeAll(async () => {
-      site = await openSite();
-      destinations = await startDestinations();
-    });
-    afterEach(({ task }) => {
-      failed ||= task.result?.state === 'fail';
-    });
-    afterAll(async () => {
-      await destinations.close();
-      await site.end({ keep: failed });
-      if (failed) process.stderr.write(`logs of the tunnels are kept in ${site.directory}\n`);
+    useSite((opened, started) => {
+      site = opened;
+      destinations = started;
     });
 
     describe.each(setups)('with the server and agent of $maker, over $frontend:', ({ maker, frontend }) => {

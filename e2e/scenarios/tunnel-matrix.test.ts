@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { startAgent } from '../tunnel/agent.ts';
 import { startClient, type TunnelClient } from '../tunnel/client.ts';
-import { type Destinations, sentBytes, startDestinations } from '../tunnel/destinations.ts';
+import { type Destinations, sentBytes } from '../tunnel/destinations.ts';
 import {
   dialPort,
   ignoreErrors,
@@ -17,7 +17,8 @@ import {
 } from '../tunnel/exchanges.ts';
 import type { Maker, Party } from '../tunnel/party.ts';
 import { startServer, type TunnelServer } from '../tunnel/server.ts';
-import { openSite, type TunnelSite } from '../tunnel/site.ts';
+import type { TunnelSite } from '../tunnel/site.ts';
+import { useSite } from '../tunnel/site-hooks.ts';
 import { describeWorld } from '../worlds/describe-world.ts';
 import { until } from '../worlds/wait.ts';
 
@@ -37,18 +38,9 @@ await describeWorld(
   () => {
     let site: TunnelSite;
     let destinations: Destinations;
-    let failed = false;
-    beforeAll(async () => {
-      site = await openSite();
-      destinations = await startDestinations();
-    });
-    afterEach(({ task }) => {
-      failed ||= task.result?.state === 'fail';
-    });
-    afterAll(async () => {
-      await destinations.close();
-      await site.end({ keep: failed });
-      if (failed) process.stderr.write(`logs of the tunnels are kept in ${site.directory}\n`);
+    useSite((opened, started) => {
+      site = opened;
+      destinations = started;
     });
 
     describe.each(setups)('$server server, $agent agent, $mode over $frontend:', (setup) => {
